@@ -1,0 +1,1 @@
+"""Frozen data and pure functions: no socket, file, environment, clock or subprocess."""

@@ -1,0 +1,1 @@
+"""Where the program meets the world: sockets, files, the environment."""
