@@ -1,0 +1,131 @@
+"""All that is Docker Compose's own: what a service's file must and must not say, and the label that tells its state.
+
+Plain `compose up` does not recreate a container when a file that it mounts has changed. So every container carries
+`ctl.fingerprint`: a digest over its Compose fragment, its secrets and every managed file that it mounts.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ctl.core.document import dump
+from ctl.core.errors import InvalidFile
+from ctl.core.quoting import dotenv
+from ctl.core.release import Container, File, fingerprint
+from ctl.core.secret import Secret, digest
+from ctl.core.service import Service
+from ctl.core.stack import ServiceOverride
+
+FINGERPRINT = "ctl.fingerprint"
+SERVICE = "ctl.service"
+
+_PINNED = re.compile(r".+(:(?!latest$|main$|stable$|nightly$|edge$)[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})")
+
+
+def complete(
+    service: Service,
+    data: Any,
+    secrets: Iterable[Secret],
+    override: ServiceOverride,
+    *,
+    stack: str,
+    directory: str,
+    mounted: Mapping[str, File],
+    phase: int,
+) -> tuple[tuple[File, ...], tuple[Container, ...]]:
+    """A service's rendered Compose data → its files (`compose.yaml`, `.env`) and its containers.
+
+    `directory` is where the files stand on the host; `mounted` holds the service's other managed files by path.
+    Raises InvalidFile for what no service may do: an unpinned image, no health check, no memory limit, a published
+    port outside the proxy.
+    """
+    source = f"templates/{service.folder}/compose.yaml.j2"
+    data = dict(data)
+    data.pop("x-ctl", None)
+    values = {secret.name: secret for secret in secrets}
+    containers: list[Container] = []
+    for name, fragment in data.get("services", {}).items():
+        _apply(fragment, override, first=name == service.name)
+        _check(fragment, name, source, proxy=service.kind == "proxy")
+        fragment.setdefault("restart", "unless-stopped")
+        fragment.setdefault("security_opt", ["no-new-privileges:true"])
+        mounts = _mounts(fragment, directory, mounted, skip=service.meta.reloaded)
+        mark = fingerprint(
+            [
+                json.dumps(fragment, sort_keys=True),
+                *(digest(values[key]) for key in _references(fragment) if key in values),
+                *(f"{path}={mounted[path].sha}" for path in mounts),
+            ]
+        )
+        labels = fragment.setdefault("labels", {})
+        labels.update({FINGERPRINT: mark, SERVICE: service.name})
+        containers.append(Container(name, service.name, fragment["image"], mark, phase, mounts))
+    data["networks"] = {"default": {"name": stack, "external": True}, **data.get("networks", {})}
+    head = f"# Written by ctl from {source}. What is changed here by hand is shown as drift, and undone.\n"
+    files = [File(f"{directory}/compose.yaml", (head + dump(data)).encode(), phase)]
+    if values:
+        lines = "".join(f"{name}={dotenv(secret.reveal())}\n" for name, secret in sorted(values.items()))
+        files.append(File(f"{directory}/.env", lines.encode(), phase, mode=0o600, sensitive=True))
+    return tuple(files), tuple(containers)
+
+
+def project(stack: str, directories: Iterable[str], *, root: str, phase: int = 2) -> File:
+    """The top file of the Compose project, which includes every service's own."""
+    included = [f"{posixpath.relpath(directory, root)}/compose.yaml" for directory in directories]
+    data = {"name": stack, "include": included}
+    return File(f"{root}/compose.yaml", b"# Written by ctl.\n" + dump(data).encode(), phase)
+
+
+def reference(secret: Secret) -> str:
+    """How a secret stands in a Compose file: by name. Its value is in the service's `.env`."""
+    return "${" + secret.name + "}"
+
+
+def _apply(fragment: dict[str, Any], override: ServiceOverride, *, first: bool) -> None:
+    if not first:
+        return
+    if override.memory is not None:
+        fragment.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})["memory"] = override.memory
+    if override.env:
+        environment = fragment.setdefault("environment", {})
+        environment.update({name: value.replace("$", "$$") for name, value in override.env.items()})
+
+
+def _check(fragment: Mapping[str, Any], name: str, source: str, *, proxy: bool) -> None:
+    def refuse(problem: str, hint: str) -> InvalidFile:
+        return InvalidFile(source, problem, path=f"services.{name}", hint=hint)
+
+    image = fragment.get("image")
+    if not isinstance(image, str) or not _PINNED.fullmatch(image):
+        raise refuse(f"the image {image!r} is not pinned", "name a version, or a digest")
+    if not fragment.get("healthcheck", {}).get("test"):
+        raise refuse("has no health check", "a deploy waits for it: add healthcheck.test")
+    if not fragment.get("deploy", {}).get("resources", {}).get("limits", {}).get("memory"):
+        raise refuse("has no memory limit", "add deploy.resources.limits.memory")
+    if fragment.get("ports") and not proxy:
+        raise refuse("publishes a port", "the proxy is the only door: declare x-ctl.route instead")
+
+
+def _references(fragment: Mapping[str, Any]) -> list[str]:
+    """The names of all `${NAME}` in the fragment, sorted."""
+    return sorted(set(re.findall(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}", json.dumps(fragment))))
+
+
+def _mounts(
+    fragment: Mapping[str, Any], directory: str, files: Mapping[str, File], *, skip: Iterable[str]
+) -> tuple[str, ...]:
+    """The paths of the managed files that the container mounts, sorted."""
+    sources = []
+    for volume in fragment.get("volumes", ()):
+        source = volume.get("source", "") if isinstance(volume, dict) else str(volume).split(":")[0]
+        if source.startswith((".", "/")) and source not in skip:
+            sources.append(posixpath.normpath(posixpath.join(directory, source)))
+    return tuple(
+        path
+        for path in sorted(files)
+        if any(path == source or path.startswith(f"{source}/") for source in sources)
+    )

@@ -1,0 +1,221 @@
+"""Release against Facts: what would change, in phase order. Empty when there is nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ctl.core.errors import HostUnfit
+from ctl.core.probe import ContainerFact, Facts, FileFact
+from ctl.core.release import Container, File, Release, Step
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """`after` is None for a file that goes. `drift`: someone else changed it since it was put there."""
+
+    path: str
+    phase: int
+    kind: Literal["create", "update", "mode", "delete"]
+    after: File | None
+    was: FileFact | None = None
+    drift: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepChange:
+    step: Step
+    reason: str
+
+    @property
+    def phase(self) -> int:
+        return self.step.phase
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerChange:
+    """`id` is that of the container that is there now, or empty."""
+
+    name: str
+    phase: int
+    kind: Literal["create", "recreate", "start", "restart", "remove"]
+    reason: str
+    container: Container | None = None
+    id: str = ""
+
+
+Change = FileChange | StepChange | ContainerChange
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    release: Release
+    facts: Facts
+    changes: tuple[Change, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    @property
+    def files(self) -> tuple[FileChange, ...]:
+        return tuple(change for change in self.changes if isinstance(change, FileChange))
+
+    @property
+    def steps(self) -> tuple[StepChange, ...]:
+        return tuple(change for change in self.changes if isinstance(change, StepChange))
+
+    @property
+    def containers(self) -> tuple[ContainerChange, ...]:
+        return tuple(change for change in self.changes if isinstance(change, ContainerChange))
+
+    @property
+    def drift(self) -> tuple[Change, ...]:
+        """What is not as the last run left it, though nobody asked for a change."""
+        return tuple(change for change in self.changes if _is_drift(change, self))
+
+    def applied_after(self) -> str:
+        """The record of managed files as it will be once this plan is through: `sha mode owner path`, a line each."""
+        record = dict(self.facts.applied)
+        for change in self.files:
+            if change.after is None:
+                record.pop(change.path, None)
+        done = {change.path for change in self.files}
+        for file in self.release.files:
+            if file.path in done or _same(self.facts.files.get(file.path), file):
+                record[file.path] = FileFact(file.sha, file.mode, file.owner)
+        return "".join(f"{was.sha}\t{was.mode:04o}\t{was.owner}\t{path}\n" for path, was in sorted(record.items()))
+
+
+def plan(
+    release: Release, facts: Facts, *, phases: Collection[int] = (1, 2, 3, 4), only: Collection[str] = ()
+) -> Plan:
+    """All changes that bring the host to the release; `phases` and `only` (service names) select a part of them."""
+    files = tuple(_files(release, facts))
+    touched = {change.path for change in files}
+    steps = tuple(_steps(release, facts, touched))
+    containers = tuple(_containers(release, facts, touched))
+    changes: list[Change] = sorted((*files, *steps, *containers), key=_order)
+    chosen = [change for change in changes if change.phase in phases and (not only or _belongs(change, release, only))]
+    return Plan(release, facts, tuple(chosen))
+
+
+def _order(change: FileChange | StepChange | ContainerChange) -> tuple[int, int, str]:
+    if isinstance(change, StepChange):
+        return change.phase, 1, change.step.id
+    return change.phase, 0 if isinstance(change, FileChange) else 2, ""
+
+
+def _files(release: Release, facts: Facts) -> Iterable[FileChange]:
+    for file in release.files:
+        now, last = facts.files.get(file.path), facts.applied.get(file.path)
+        if _same(now, file):
+            continue
+        drift = last is not None and now != last
+        if now is None:
+            yield FileChange(file.path, file.phase, "create", file, None, drift)
+        elif now.sha == file.sha:
+            yield FileChange(file.path, file.phase, "mode", file, now, drift)
+        else:
+            yield FileChange(file.path, file.phase, "update", file, now, drift)
+    wanted = {file.path for file in release.files}
+    for path in sorted(facts.applied):
+        if path not in wanted and path in facts.files:
+            yield FileChange(path, 3, "delete", None, facts.files[path], facts.files[path] != facts.applied[path])
+
+
+def _same(now: FileFact | None, file: File) -> bool:
+    return now is not None and (now.sha, now.mode, now.owner) == (file.sha, file.mode, file.owner)
+
+
+def _steps(release: Release, facts: Facts, touched: Collection[str]) -> Iterable[StepChange]:
+    for step in release.steps:
+        stamp = facts.stamps.get(step.id)
+        changed = [path for path in step.inputs if path in touched]
+        if not facts.checks.get(step.id, False):
+            yield StepChange(step, "not done yet" if stamp is None else "no longer in place")
+        elif stamp is None and not step.inputs:
+            # Someone else did the same work: nothing is to be done, so nothing is.
+            continue
+        elif changed:
+            yield StepChange(step, f"{changed[0].rsplit('/', 1)[1]} changes")
+        elif stamp != step.fingerprint:
+            yield StepChange(step, "never run here" if stamp is None else "the step or its inputs changed")
+
+
+def _containers(release: Release, facts: Facts, touched: Collection[str]) -> Iterable[ContainerChange]:
+    here = {fact.name: fact for fact in facts.containers}
+    for wanted in release.containers:
+        kind_reason = _compare(wanted, here.get(wanted.name), touched)
+        if kind_reason:
+            kind, reason = kind_reason
+            now = here.get(wanted.name)
+            yield ContainerChange(wanted.name, wanted.phase, kind, reason, wanted, now.id if now else "")
+    names = {wanted.name for wanted in release.containers}
+    for name, fact in sorted(here.items()):
+        if name not in names:
+            yield ContainerChange(name, 2, "remove", "not part of the stack", None, fact.id)
+
+
+def _compare(
+    wanted: Container, now: ContainerFact | None, touched: Collection[str]
+) -> tuple[Literal["create", "recreate", "start", "restart"], str] | None:
+    if now is None:
+        return "create", "not there"
+    if now.fingerprint != wanted.fingerprint:
+        reason = f"image {now.image} → {wanted.image}" if now.image != wanted.image else "its configuration changes"
+        return "recreate", reason
+    if changed := [path for path in wanted.mounts if path in touched]:
+        return "restart", f"{changed[0].rsplit('/', 1)[1]} changes"
+    if now.state != "running":
+        return "start", now.state
+    if now.health == "unhealthy":
+        return "restart", "unhealthy"
+    return None
+
+
+def _belongs(change: Change, release: Release, only: Collection[str]) -> bool:
+    if isinstance(change, ContainerChange):
+        return change.container is not None and change.container.service in only
+    if isinstance(change, StepChange):
+        return change.step.id.partition("@")[2] in only
+    return any(change.path.startswith(f"{release.root}/stacks/{name}/") for name in only)
+
+
+def _is_drift(change: Change, whole: Plan) -> bool:
+    if isinstance(change, FileChange):
+        return change.drift
+    settled = whole.release.id == whole.facts.current
+    if isinstance(change, StepChange):
+        return change.reason == "no longer in place"
+    return settled and change.kind != "remove"
+
+
+def preflight(release: Release, facts: Facts) -> None:
+    """Whether this host can carry the release at all. Raises HostUnfit before anything is touched."""
+    if not {facts.os, *facts.os_like.split()} & {"debian", "ubuntu"}:
+        raise HostUnfit(
+            f"{facts.os_name or facts.os or 'this system'} is not supported", hint="a Debian or Ubuntu server is needed"
+        )
+    if facts.bits != "64" or facts.arch not in {"x86_64", "aarch64"}:
+        raise HostUnfit(f"{facts.arch} ({facts.bits or '?'} bit) is not supported", hint="x86_64 or aarch64, 64 bit")
+    if not facts.systemd:
+        raise HostUnfit("the host does not run systemd", hint="a server or VPS with systemd is needed, not a container")
+    if facts.missing_tools:
+        raise HostUnfit(f"the host has no {', '.join(facts.missing_tools)}", hint="install what is missing and run again")
+    if facts.memory and facts.memory < release.memory:
+        raise HostUnfit(
+            f"the stack declares {release.memory} MB of memory, the host has {facts.memory} MB",
+            hint="take a larger host, or leave services out (`without:` in the inventory)",
+        )
+    # What is deployed already has taken its share of the disk.
+    if not facts.current and facts.disk_free < release.disk:
+        raise HostUnfit(
+            f"the stack declares {release.disk} MB of disk, {facts.disk_free} MB are free at {release.root}",
+            hint="free some room, or set `root:` to a larger volume",
+        )
+
+
+def narrowed(whole: Plan, phases: Collection[int]) -> Plan:
+    """The same plan, these phases only."""
+    return replace(whole, changes=tuple(change for change in whole.changes if change.phase in phases))

@@ -1,0 +1,153 @@
+"""What the host said about itself, in one round trip. Its output is data from outside: bounded, and never trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ctl.core.errors import HostUnfit
+
+MAX_BYTES = 8 * 1024 * 1024
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class FileFact:
+    sha: str
+    mode: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFact:
+    """`health` is `healthy`, `unhealthy`, `starting`, or empty where there is no check."""
+
+    id: str
+    name: str
+    state: str
+    health: str
+    fingerprint: str
+    image: str
+    service: str
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFact:
+    active: str
+    sub: str
+    enabled: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Sizes are megabytes, times are seconds since 1970. `lock` is who holds it, or empty."""
+
+    os: str = ""
+    os_like: str = ""
+    version: str = ""
+    codename: str = ""
+    os_name: str = ""
+    arch: str = ""
+    bits: str = ""
+    memory: int = 0
+    memory_free: int = 0
+    disk: int = 0
+    disk_free: int = 0
+    time: int = 0
+    systemd: bool = False
+    docker: str = "none"
+    missing_tools: tuple[str, ...] = ()
+    current: str = ""
+    lock: str = ""
+    locked: bool = False
+    files: Mapping[str, FileFact] = field(default_factory=dict)
+    applied: Mapping[str, FileFact] = field(default_factory=dict)
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, bool] = field(default_factory=dict)
+    containers: tuple[ContainerFact, ...] = ()
+    units: Mapping[str, UnitFact] = field(default_factory=dict)
+
+
+def clean(text: str, limit: int = 2000) -> str:
+    """Text of a host made fit for a terminal: no control character, no escape sequence, not endless."""
+    text = _CONTROL.sub("", text)
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def parse(output: bytes) -> Facts:
+    """The probe's output → Facts. Raises HostUnfit for an output that is not one, or not whole."""
+    if len(output) > MAX_BYTES:
+        raise HostUnfit("the host's answer is far too long", hint="look at what its login files print")
+    lines = [line.split("\t") for line in output.decode("utf-8", "replace").split("\n")]
+    words = [[clean(word) for word in line] for line in lines]
+    starts = [at for at, line in enumerate(words) if line == ["ctl-probe", "1"]]
+    if not starts or ["end"] not in words[starts[-1] :]:
+        raise HostUnfit("the host did not answer the probe as a Linux server with a POSIX shell does")
+    return _Reading(words[starts[-1] :]).facts()
+
+
+class _Reading:
+    def __init__(self, lines: list[list[str]]) -> None:
+        self.lines = lines
+
+    def one(self, kind: str, size: int) -> list[str]:
+        for line in self.lines:
+            if line[0] == kind:
+                return [*line[1:], *[""] * size][:size]
+        return [""] * size
+
+    def all(self, kind: str, size: int) -> list[list[str]]:
+        return [line[1 : size + 1] for line in self.lines if line[0] == kind and len(line) > size]
+
+    def facts(self) -> Facts:
+        os, os_like, version, codename, os_name = self.one("os", 5)
+        arch = self.one("arch", 2)
+        memory, disk = self.one("memory", 2), self.one("disk", 2)
+        modes = {path: (_octal(mode), owner) for mode, owner, path in self.all("mode", 3)}
+        applied: dict[str, FileFact] = {}
+        for sha, mode, owner, path in self.all("applied", 4):
+            applied[path] = FileFact(sha, _octal(mode), owner)
+        return Facts(
+            os=os,
+            os_like=os_like,
+            version=version,
+            codename=codename,
+            os_name=os_name,
+            arch=arch[0],
+            bits=arch[1],
+            memory=_number(memory[0]) // 1024,
+            memory_free=_number(memory[1]) // 1024,
+            disk=_number(disk[0]) // 1024,
+            disk_free=_number(disk[1]) // 1024,
+            time=_number(self.one("time", 1)[0]),
+            systemd=self.one("systemd", 1)[0] == "yes",
+            docker=self.one("docker", 1)[0] or "none",
+            missing_tools=tuple(self.one("tools", 1)[0].split()),
+            current=self.one("current", 1)[0],
+            lock=self.one("lock", 1)[0],
+            locked=any(line[0] == "lock" for line in self.lines),
+            files={path: FileFact(sha, *modes.get(path, (0, ""))) for sha, path in self.all("sha", 2)},
+            applied=applied,
+            stamps={name: stamp for name, stamp in self.all("stamp", 2)},
+            checks={name: answer == "yes" for name, answer in self.all("check", 2)},
+            containers=tuple(_container(line) for line in self.all("container", 7)),
+            units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},
+        )
+
+
+def _container(line: list[str]) -> ContainerFact:
+    identity, name, state, status, fingerprint, image, service = line
+    health = re.search(r"\((healthy|unhealthy|health: starting)\)", status)
+    word = "starting" if health and health[1] == "health: starting" else health[1] if health else ""
+    return ContainerFact(identity, name, state, word, fingerprint, image, service, status)
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+
+
+def _octal(text: str) -> int:
+    return int(text, 8) if re.fullmatch(r"[0-7]{1,5}", text) else 0

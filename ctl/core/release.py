@@ -1,0 +1,193 @@
+"""The rendered whole for one host: immutable, serialisable, content-addressed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+
+from ctl.core.errors import InvalidFile
+from ctl.core.secret import Secret
+
+PHASES = {1: "1-setup", 2: "2-deploy", 3: "3-configure", 4: "4-add-service"}
+
+_PATH = re.compile(r"(/[A-Za-z0-9._@+-]+)+")
+
+
+def phase_number(folder: str) -> int:
+    """`2-deploy` → 2. Raises KeyError."""
+    return {name: number for number, name in PHASES.items()}[folder]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One managed file: absolute path, content, permission bits, `user:group`. Sensitive content is never shown."""
+
+    path: str
+    content: bytes
+    phase: int
+    mode: int = 0o644
+    owner: str = "root:root"
+    sensitive: bool = False
+
+    def __post_init__(self) -> None:
+        if not _PATH.fullmatch(self.path) or "/../" in f"{self.path}/":
+            raise InvalidFile(self.path, "is not a path that this program writes to a host")
+
+    @property
+    def sha(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One piece of work: sh text that defines `check` and `apply`.
+
+    `id` is `<phase folder>/<NN-name>[@<service>]`; `fingerprint` changes with the text and with the content of the
+    managed files named as inputs; `timeout` is in seconds.
+    """
+
+    id: str
+    title: str
+    text: str
+    phase: int
+    fingerprint: str
+    inputs: tuple[str, ...] = ()
+    timeout: int = 600
+    interactive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One Compose service as it is to run.
+
+    `service` is the template folder it comes from; `mounts` are the managed files that it reads when it starts.
+    """
+
+    name: str
+    service: str
+    image: str
+    fingerprint: str
+    phase: int = 2
+    mounts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One door: the public URL of a service, and where the proxy sends its requests."""
+
+    name: str
+    url: str
+    upstream: str
+    websocket: bool = False
+    stream: bool = False
+    checks: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Release:
+    """Everything that is to be on one host. Equal content gives an equal id."""
+
+    host: str
+    stack: str
+    root: str
+    subnet: str
+    files: tuple[File, ...]
+    steps: tuple[Step, ...]
+    containers: tuple[Container, ...]
+    routes: tuple[Route, ...]
+    memory: int
+    """Megabytes that the services declare."""
+    disk: int
+    """Megabytes that the services declare."""
+    secrets: tuple[Secret, ...] = ()
+    """Known values, for redaction; not part of what is serialised, nor of the id."""
+
+    @cached_property
+    def id(self) -> str:
+        return hashlib.sha256(self.manifest()).hexdigest()[:12]
+
+    def manifest(self) -> bytes:
+        """The release as JSON, the files' content replaced by its SHA-256."""
+        return msgspec.json.format(msgspec.json.encode(self._wire(), order="deterministic"), indent=1)
+
+    def _wire(self) -> _Wire:
+        return _Wire(
+            host=self.host,
+            stack=self.stack,
+            root=self.root,
+            subnet=self.subnet,
+            files=tuple(_Entry(f.path, f.sha, f.phase, f.mode, f.owner, f.sensitive) for f in self.files),
+            steps=self.steps,
+            containers=self.containers,
+            routes=self.routes,
+            memory=self.memory,
+            disk=self.disk,
+        )
+
+    def file(self, path: str) -> File | None:
+        return self._by_path.get(path)
+
+    @cached_property
+    def _by_path(self) -> dict[str, File]:
+        return {file.path: file for file in self.files}
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return tuple(sorted({container.image for container in self.containers}))
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    path: str
+    sha: str
+    phase: int
+    mode: int
+    owner: str
+    sensitive: bool
+
+
+class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    host: str
+    stack: str
+    root: str
+    subnet: str
+    files: tuple[_Entry, ...]
+    steps: tuple[Step, ...]
+    containers: tuple[Container, ...]
+    routes: tuple[Route, ...]
+    memory: int
+    disk: int
+
+
+def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
+    """The inverse of `manifest()`; `blobs` maps each SHA-256 to its content. Raises InvalidFile."""
+    try:
+        wire = msgspec.json.decode(manifest, type=_Wire)
+        files = tuple(File(f.path, blobs[f.sha], f.phase, f.mode, f.owner, f.sensitive) for f in wire.files)
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise InvalidFile("release.json", f"is not a release: {error}") from error
+    return Release(
+        host=wire.host,
+        stack=wire.stack,
+        root=wire.root,
+        subnet=wire.subnet,
+        files=files,
+        steps=wire.steps,
+        containers=wire.containers,
+        routes=wire.routes,
+        memory=wire.memory,
+        disk=wire.disk,
+    )
+
+
+def fingerprint(parts: Iterable[str]) -> str:
+    """A short digest over texts in their order."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(f"{len(part)}:".encode())
+        total.update(part.encode())
+    return total.hexdigest()[:16]

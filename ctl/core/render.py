@@ -1,0 +1,227 @@
+"""Selection and secrets → Release. Pure: equal input gives an equal release, to the byte."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ctl.core import compose
+from ctl.core.document import dump
+from ctl.core.errors import MissingValue, TemplateFault
+from ctl.core.quoting import compose as double_dollars
+from ctl.core.release import PHASES, Container, File, Release, Step, fingerprint, phase_number
+from ctl.core.secret import Secret
+from ctl.core.selection import Selection
+from ctl.core.service import Service, megabytes
+from ctl.core.stack import ServiceOverride
+from ctl.core.template import Sink, Templates, label
+
+
+def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templates) -> Release:
+    """The release for one host. Raises TemplateFault, InvalidFile, MissingValue."""
+    work = _Rendering(selection, secrets, templates)
+    for folder in selection.folders:
+        work.folder(folder)
+    work.units()
+    work.project()
+    steps = work.steps()
+    needs = [(folder, folder.meta.requires) for folder in selection.folders]
+    return Release(
+        host=selection.host.name,
+        stack=selection.stack.name,
+        root=selection.root,
+        subnet=selection.stack.network.subnet,
+        files=tuple(sorted(work.files.values(), key=lambda file: (file.phase, file.path))),
+        steps=tuple(sorted(steps, key=lambda step: (step.phase, step.id))),
+        containers=tuple(work.containers),
+        routes=selection.routes,
+        memory=sum(megabytes(need.memory, file=f.folder, path="requires.memory") for f, need in needs),
+        disk=sum(megabytes(need.disk, file=f.folder, path="requires.disk") for f, need in needs),
+        secrets=tuple(secrets.values()),
+    )
+
+
+class _Rendering:
+    """One pass over the template folders, gathering what they render to."""
+
+    def __init__(self, selection: Selection, secrets: Mapping[str, Secret], templates: Templates) -> None:
+        self.selection, self.secrets, self.templates = selection, secrets, templates
+        self.files: dict[str, File] = {}
+        self.containers: list[Container] = []
+        self.compose_directories: list[str] = []
+        self.step_sources: list[tuple[str, str, Mapping[str, Any]]] = []
+
+    def folder(self, service: Service) -> None:
+        values = self.values(service)
+        phase = self.phase(service)
+        directory = values["dir"]
+        own: dict[str, File] = {}
+        for inside in sorted(service.templates):
+            path = f"{service.folder}/{inside}"
+            if inside in {"compose.yaml.j2", "x-ctl.yaml"}:
+                continue
+            parts = inside.split("/")
+            if inside.endswith(".sh.j2") and (service.kind == "phases" or parts[0] == "steps"):
+                step_id = "/".join(parts[-2:]).removesuffix(".sh.j2")
+                self.step_sources.append((step_id if service.kind == "phases" else f"{step_id}@{service.name}", path, values))
+                continue
+            if service.kind == "phases":
+                phase, parts = phase_number(parts[0]), parts[1:]
+            if parts[0] == "files":
+                target = "/" + "/".join(parts[1:])
+            else:
+                target = f"{directory}/{'/'.join(parts)}"
+            target = self.templates.expand(target.removesuffix(".j2"), values, file=label(path))
+            file = self.file(path, target, values, phase)
+            if file is not None:
+                own[file.path] = file
+        self.add(own.values())
+        if "compose.yaml.j2" in service.templates:
+            self.compose(service, values, own, phase)
+
+    def compose(self, service: Service, values: Mapping[str, Any], own: Mapping[str, File], phase: int) -> None:
+        sink = Sink(on_secret=compose.reference, on_text=double_dollars)
+        data = self.templates.yaml_data(f"{service.folder}/compose.yaml.j2", values, sink)
+        files, containers = compose.complete(
+            service,
+            data,
+            {secret.name: secret for secret in sink.secrets}.values(),
+            self.selection.stack.services.get(service.name, ServiceOverride()),
+            stack=self.selection.stack.name,
+            directory=values["dir"],
+            mounted=own,
+            phase=phase,
+        )
+        self.add(files)
+        self.containers.extend(containers)
+        self.compose_directories.append(values["dir"])
+
+    def file(self, path: str, target: str, values: Mapping[str, Any], phase: int) -> File | None:
+        """One rendered file, or None where the template renders to nothing."""
+        sink = Sink()
+        if not path.endswith(".j2"):
+            text = self.templates.source(path)
+        elif path.endswith((".yaml.j2", ".yml.j2", ".json.j2")):
+            data = self.templates.yaml_data(path, values, sink)
+            text = "" if data is None else _spell(data, target, path)
+        else:
+            text = self.templates.text(path, values, sink)
+        if not text.strip():
+            return None
+        mode = 0o755 if text.startswith("#!") else 0o644
+        sensitive = bool(sink.secrets)
+        return File(target, text.encode(), phase, mode=mode & 0o700 if sensitive else mode, sensitive=sensitive)
+
+    def units(self) -> None:
+        """A systemd unit for every service with containers, and the target that holds them together."""
+        stack = self.selection.stack.name
+        for service in (*self.selection.services, self.selection.proxy):
+            names = [container.name for container in self.containers if container.service == service.name]
+            values = {**self.values(service), "containers": names}
+            self.unit("systemd/service.service.j2", f"{stack}-{service.name}.service", values)
+        self.unit("systemd/stack.target.j2", f"{stack}.target", self.values(self.selection.phases))
+
+    def unit(self, template: str, name: str, values: Mapping[str, Any]) -> None:
+        text = self.templates.text(template, values, Sink(secrets_allowed=False))
+        self.add([File(f"/etc/systemd/system/{name}", text.encode(), 3)])
+
+    def project(self) -> None:
+        root = self.selection.root
+        self.add([compose.project(self.selection.stack.name, sorted(self.compose_directories), root=root)])
+
+    def steps(self) -> list[Step]:
+        steps = [self.step(step_id, path, values) for step_id, path, values in self.step_sources]
+        return [step for step in steps if step is not None]
+
+    def step(self, step_id: str, path: str, values: Mapping[str, Any]) -> Step | None:
+        text = self.templates.step(path, {**values, "files": tuple(self.files)})
+        if not text.strip():
+            return None
+        head = _head(text)
+        inputs = tuple(head.get("inputs", "").split())
+        for name in inputs:
+            if name not in self.files:
+                raise TemplateFault(label(path), f"the input {name} is no managed file of this release")
+        return Step(
+            id=step_id,
+            title=head["title"],
+            text=text,
+            phase=phase_number(step_id.split("/")[0]),
+            fingerprint=fingerprint([text, *(self.files[name].sha for name in inputs)]),
+            inputs=inputs,
+            timeout=int(head.get("timeout", "600")),
+            interactive=head.get("interactive") == "true",
+        )
+
+    def add(self, files: Any) -> None:
+        for file in files:
+            if file.path in self.files:
+                raise TemplateFault(file.path, "two templates write this file")
+            self.files[file.path] = file
+
+    def phase(self, service: Service) -> int:
+        if service.kind == "tunnel":
+            return 3
+        return 4 if service.name in self.selection.added else 2
+
+    def values(self, service: Service) -> dict[str, Any]:
+        """What a template of this folder sees. The names are listed in docs/templates.md."""
+        selection = self.selection
+        routes = {route.name: route for route in selection.routes}
+        directory = {"services": f"{selection.root}/stacks/{service.name}", "proxy": f"{selection.root}/proxy"}
+
+        def secret(name: str) -> Secret:
+            if name not in service.meta.secrets:
+                raise MissingValue(f"the secret {name} is not declared under x-ctl.secrets of {service.name}")
+            return self.secrets[name]
+
+        return {
+            "host": selection.host,
+            "stack": selection.stack,
+            "service": service,
+            "services": tuple(s.name for s in selection.services),
+            "root": selection.root,
+            "dir": directory.get(service.kind, selection.root),
+            "data": f"{selection.root}/data",
+            "vars": selection.vars,
+            "access": selection.access,
+            "doors": selection.doors,
+            "route": routes.get(service.name),
+            "routes": selection.routes,
+            "external": selection.stack.external,
+            "subnet": selection.stack.network.subnet,
+            "secret": secret,
+        }
+
+
+_TITLE = re.compile(r"#\s*(?!shellcheck|!)(?P<title>\S.*)")
+_HEAD = re.compile(r"#\s*(?P<key>inputs|timeout|interactive):\s*(?P<value>.*)")
+
+
+def _head(text: str) -> dict[str, str]:
+    """The comment lines above a step's code: its title, and `# inputs:`, `# timeout:`, `# interactive:`."""
+    head: dict[str, str] = {}
+    for line in text.lstrip().splitlines():
+        if not line.startswith("#"):
+            break
+        if match := _HEAD.fullmatch(line):
+            head[match["key"]] = match["value"].strip()
+        elif (match := _TITLE.fullmatch(line)) and "title" not in head:
+            head["title"] = match["title"].strip()
+    head.setdefault("title", "(a step without a title)")
+    return head
+
+
+def _spell(data: Any, target: str, path: str) -> str:
+    if target.endswith(".json"):
+        return json.dumps(data, indent=2) + "\n"
+    return f"# Written by ctl from {label(path)}.\n{dump(data)}"
+
+
+def check_phase_folders(templates: Mapping[str, str]) -> None:
+    """Raises TemplateFault for a folder under `phases/` that is no phase."""
+    for path in templates:
+        if path.startswith("phases/") and path.count("/") > 1 and path.split("/")[1] not in PHASES.values():
+            raise TemplateFault(label(path), f"phases are {', '.join(PHASES.values())}")

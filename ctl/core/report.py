@@ -1,0 +1,107 @@
+"""What happens on a host while a plan is applied: the run's log, read as events; and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ctl.core.errors import CtlError, Locked, RunFailed, Unhealthy
+from ctl.core.probe import clean
+
+_KINDS = frozenset(
+    "release phase put del step done fail pull up healthy unhealthy remove locked exit".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the log. `kind` is `output` for what a program printed, else the name of an event."""
+
+    kind: str
+    words: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Log:
+    """Bytes of the log as they arrive → events; `seen` is the offset from which a reader goes on after a break."""
+
+    seen: int = 0
+    _rest: bytes = b""
+
+    def feed(self, chunk: bytes) -> Iterable[Event]:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self.seen += len(line) + 1
+            yield read_line(line)
+
+    def broken(self) -> None:
+        """The connection broke: half a line is forgotten, it will be read again."""
+        self._rest = b""
+
+
+def read_line(line: bytes) -> Event:
+    text = clean(line.decode("utf-8", "replace"))
+    if text.startswith("@ "):
+        kind, *words = text[2:].split(" ")
+        if kind in _KINDS:
+            return Event(kind, tuple(words), text[2:])
+    return Event("output", text=text.removeprefix("| "))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to, gathered from its events."""
+
+    run: str = ""
+    code: int | None = None
+    done: list[str] = field(default_factory=list)
+    failed: str = ""
+    unhealthy: list[str] = field(default_factory=list)
+    locked_by: str = ""
+    tail: list[str] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        if event.kind == "output":
+            self.tail = [*self.tail[-29:], event.text]
+        elif event.kind in {"step", "pull", "up"}:
+            self.tail = []
+        elif event.kind == "done":
+            self.done.append(event.words[0])
+        elif event.kind == "fail":
+            self.failed = " ".join(event.words)
+        elif event.kind == "unhealthy":
+            self.unhealthy.append(event.words[0])
+        elif event.kind == "locked":
+            self.locked_by = " ".join(event.words)
+        elif event.kind == "exit":
+            self.code = int(event.words[0]) if event.words and event.words[0].isdigit() else 1
+
+    def raise_for_failure(self, host: str) -> None:
+        """Raises Locked, Unhealthy or RunFailed unless the run went through."""
+        error = self._error(host)
+        if error:
+            raise error
+
+    def _error(self, host: str) -> CtlError | None:
+        tail = "\n".join(f"    {line}" for line in self.tail[-12:])
+        said = f", which said last:\n{tail}" if tail else ""
+        if self.code == 0:
+            return None
+        if self.locked_by or self.code == 4:
+            return locked(host, self.locked_by)
+        if self.unhealthy:
+            names = ", ".join(self.unhealthy)
+            return Unhealthy(f"{names} did not become healthy on {host}{said}", hint=f"ctl status {host}")
+        if self.failed:
+            what, _, name = self.failed.partition(" ")
+            verb = {"step": "the step", "check": "the check after the step", "pull": "the pull of"}.get(what, what)
+            return RunFailed(
+                f"{verb} {name.split(' ')[0]} failed on {host}{said}", hint="mend the cause and deploy again"
+            )
+        return RunFailed(f"the run {self.run} on {host} ended without a result{said}", hint="deploy again")
+
+
+def locked(host: str, holder: str) -> Locked:
+    who = f": {clean(holder)}" if holder else ""
+    return Locked(f"another run is at work on {host}{who}", hint="wait for its end, then try again")

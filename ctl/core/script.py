@@ -1,0 +1,189 @@
+"""Plan → the one sh script that applies it, the archive that travels with it, and the commands that start and follow it.
+
+What runs on the host is this text and nothing else; `ctl plan --script` shows it.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+
+from ctl.core import quoting
+from ctl.core.plan import ContainerChange, FileChange, Plan, StepChange
+from ctl.core.release import PHASES, Release, Step
+from ctl.core.template import Templates
+
+HEALTH_SECONDS = 300
+
+
+def script(plan: Plan, templates: Templates) -> str:
+    """The sh text that applies the plan. Equal plans give equal scripts; no secret is in it."""
+    release = plan.release
+    lines = [
+        "#!/bin/sh",
+        f"# ctl: release {release.id} of the stack {release.stack} for {release.host}",
+        "set -u",
+        "umask 077",
+        "export LC_ALL=C.UTF-8 HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        f"root={quoting.sh(release.root)}",
+        "ctl=$root/.ctl",
+        "script=$0",
+        "run=${0%/*}",
+        "",
+        templates.source("host/steps.sh"),
+        *(_function(change.step) for change in plan.changes if isinstance(change, StepChange)),
+        templates.source("host/run.sh"),
+        "main() {",
+        *(f"    {line}" for line in _main(plan)),
+        "}",
+        "",
+        "case ${1:-} in",
+        '    apply | check) "$2" "$1" ;;',
+        "    *) main ;;",
+        "esac",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _main(plan: Plan) -> Iterable[str]:
+    release = plan.release
+    yield f"begin {release.id}"
+    for number, folder in PHASES.items():
+        lines = list(_phase(plan, number))
+        if lines:
+            yield f"event phase {folder}"
+            yield from lines
+    yield f"settle {release.id}"
+
+
+def _phase(plan: Plan, number: int) -> Iterable[str]:
+    """Files, then steps, then containers: a step may need this phase's files, a container may need its steps."""
+    changes = [change for change in plan.changes if change.phase == number]
+    for change in changes:
+        if isinstance(change, FileChange) and change.after is not None:
+            file = change.after
+            yield f"put {file.sha} {file.mode:04o} {quoting.sh(file.owner)} {quoting.sh(file.path)}"
+    for change in changes:
+        if isinstance(change, StepChange):
+            step = change.step
+            yield f"step {quoting.sh(step.id)} {_name(step)} {step.timeout} {step.fingerprint}"
+    moving = [change for change in changes if isinstance(change, ContainerChange)]
+    for image in sorted({change.container.image for change in moving if change.container}):
+        yield f"pull {quoting.sh(image)}"
+    for flag, kinds in (("''", {"create", "recreate", "start"}), ("--force-recreate", {"restart"})):
+        names = [quoting.sh(change.name) for change in moving if change.kind in kinds]
+        if names:
+            yield f"up {HEALTH_SECONDS} {flag} {' '.join(names)}"
+    for change in moving:
+        if change.kind == "remove":
+            yield f"remove {quoting.sh(change.name)} {quoting.sh(change.id)}"
+    for change in changes:
+        if isinstance(change, FileChange) and change.after is None:
+            yield f"del {quoting.sh(change.path)}"
+
+
+def probe(release: Release, templates: Templates) -> str:
+    """The sh text that tells what `Facts` holds about the host."""
+    units = [path.rsplit("/", 1)[1] for path in (file.path for file in release.files) if _is_unit(path)]
+    lines = [
+        "export LC_ALL=C.UTF-8 HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        f"root={quoting.sh(release.root)} stack={quoting.sh(release.stack)}",
+        "ctl=$root/.ctl",
+        "list=$(mktemp) && trap 'rm -f \"$list\"' EXIT",
+        templates.source("host/steps.sh"),
+        *(_function(step) for step in release.steps),
+        templates.source("host/probe.sh"),
+        "say ctl-probe 1",
+        "os",
+        "machine",
+        "memory_of_runs",
+        f"files {' '.join(quoting.sh(file.path) for file in release.files)}",
+        "containers",
+        f"units {' '.join(quoting.sh(unit) for unit in units)}",
+        *(f"check {quoting.sh(step.id)} {_name(step)}" for step in release.steps),
+        "say end",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def fetch(paths: Iterable[str]) -> str:
+    """The sh text that sends the named files as a tar."""
+    return f"tar -cPf - --ignore-failed-read -- {' '.join(quoting.sh(path) for path in paths)} 2>/dev/null"
+
+
+def _is_unit(path: str) -> bool:
+    return path.startswith("/etc/systemd/system/") and path.count("/") == 4
+
+
+def _name(step: Step) -> str:
+    return "step_" + re.sub(r"[^A-Za-z0-9]", "_", step.id)
+
+
+def _function(step: Step) -> str:
+    """The step's own text, unchanged, as one function: `NAME check` or `NAME apply`."""
+    return f'{_name(step)}() {{\n{step.text.rstrip()}\n"$1"\n}}\n'
+
+
+def archive(plan: Plan, templates: Templates, *, holder: str) -> bytes:
+    """The tar.gz that is unpacked into the run's folder: the script, the release, and what will have been applied."""
+    release = plan.release
+    members: dict[str, tuple[bytes, int]] = {
+        "script": (script(plan, templates).encode(), 0o700),
+        "holder": (holder.encode(), 0o600),
+        "applied": (plan.applied_after().encode(), 0o600),
+        "release/release.json": (release.manifest(), 0o600),
+    }
+    for file in release.files:
+        members[f"release/files/{file.sha}"] = (file.content, 0o600)
+    return pack(members)
+
+
+def pack(members: Mapping[str, tuple[bytes, int]]) -> bytes:
+    """name → (content, mode) as a tar.gz; the same members give the same bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, (content, mode) in sorted(members.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), mode
+            tar.addfile(entry, io.BytesIO(content))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+def as_root(text: str) -> str:
+    """A command line that any login shell passes on unchanged, and that runs the sh text as root."""
+    packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return (
+        f"sh -c 's=$(printf %s {packed} | base64 -d | gzip -dc) && "
+        'if [ "$(id -u)" -eq 0 ]; then exec sh -c "$s"; else exec sudo -n sh -c "$s"; fi\''
+    )
+
+
+def start(root: str, run_id: str) -> str:
+    """The sh text that unpacks an archive from its stdin, starts the run apart from this session, and follows it."""
+    return f"""umask 077
+run={quoting.sh(root)}/.ctl/runs/{run_id}
+(umask 022; mkdir -p {quoting.sh(root)}) && mkdir -p "$run" && tar -xzf - -C "$run" && : >"$run/log" || exit 1
+if [ -d /run/systemd/system ]; then
+    systemd-run --quiet --collect --unit=ctl-run-{run_id} /bin/sh "$run/script"
+else
+    setsid sh "$run/script" </dev/null >/dev/null 2>&1 &
+fi
+{_follow(0)}"""
+
+
+def follow(root: str, run_id: str, offset: int) -> str:
+    """The sh text that sends a run's log from a byte offset on, until the run ends."""
+    return f"run={quoting.sh(root)}/.ctl/runs/{run_id}\n{_follow(offset)}"
+
+
+def _follow(offset: int) -> str:
+    return f"""tries=0
+while [ ! -s "$run/pid" ] && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
+exec tail -c +{offset + 1} -s 0.1 -f --pid="$(cat "$run/pid")" "$run/log"
+"""

@@ -1,0 +1,164 @@
+"""What a host is to run, settled: template folders, variables, doors, the secrets they ask for. Nothing rendered yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ctl.core.errors import InvalidFile, MissingValue, UnknownName
+from ctl.core.inventory import Host
+from ctl.core.release import Route
+from ctl.core.secret import SecretSpec
+from ctl.core.service import Catalogue, Service
+from ctl.core.stack import Access, Doors, Stack, resolve_vars
+from ctl.core.template import Templates
+
+ACCESS = ("public", "internal", "tailscale", "ngrok")
+
+_DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`services` are the template folders in the order in which they are brought up; `added` are phase 4's."""
+
+    host: Host
+    stack: Stack
+    root: str
+    phases: Service
+    proxy: Service
+    tunnel: Service | None
+    services: tuple[Service, ...]
+    added: frozenset[str]
+    vars: Mapping[str, Any]
+    access: Access
+    doors: Doors
+    routes: tuple[Route, ...]
+
+    @property
+    def folders(self) -> tuple[Service, ...]:
+        """Every template folder that takes part."""
+        tunnel = (self.tunnel,) if self.tunnel else ()
+        return (self.phases, *self.services, self.proxy, *tunnel)
+
+    @property
+    def secrets(self) -> dict[str, SecretSpec]:
+        return {name: spec for folder in self.folders for name, spec in folder.meta.secrets.items()}
+
+
+def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates, *, source: str) -> Selection:
+    """Settle a host and its stack. `source` is the inventory's name for messages. Raises UsageError's children."""
+    names = [*stack.services, *host.services]
+    for name in host.without:
+        if name not in stack.services:
+            raise UnknownName("service of the stack", name, stack.services, hint=f"left out for {host.name} in {source}")
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidFile(source, f"{doubled[0]} is in the stack already", path=f"hosts.{host.name}.services")
+    services = _ordered([catalogue.get("services", name) for name in names if name not in host.without], stack)
+    phases = catalogue.get("phases", "phases")
+    proxy = catalogue.get("proxy", stack.proxy)
+    tunnels = [catalogue.get("tunnel", name) for name in catalogue.names("tunnel")]
+
+    declared = dict(stack.vars)
+    for folder in (phases, proxy, *services, *tunnels):
+        for name, var in folder.meta.vars.items():
+            declared.setdefault(name, var)
+    values = resolve_vars(declared, host.vars, source=source, who=host.name)
+
+    file = f"stacks/{stack.name}/stack.yaml"
+    access, doors = _access(stack, values, templates, file), _doors(stack, values, templates, file)
+    routed = [service for service in services if service.meta.route]
+    if access.front and access.front not in {service.name for service in routed}:
+        raise UnknownName("routed service", access.front, [s.name for s in routed], hint="it is to answer at /")
+    tunnel = next((tunnel for tunnel in tunnels if tunnel.name == access.kind), None)
+    if tunnel and not access.domain:
+        raise MissingValue(
+            f"access through {access.kind} needs a domain",
+            hint=f"set hosts.{host.name}.vars.{access.kind}_domain in {source}, or another access",
+        )
+    return Selection(
+        host=host,
+        stack=stack,
+        root=host.root or f"/opt/{stack.name}",
+        phases=phases,
+        proxy=proxy,
+        tunnel=tunnel,
+        services=services,
+        added=frozenset(host.services),
+        vars=values,
+        access=access,
+        doors=doors,
+        routes=tuple(_route(service, access, doors) for service in routed),
+    )
+
+
+def _access(stack: Stack, values: Mapping[str, Any], templates: Templates, file: str) -> Access:
+    raw = {"kind": stack.access.kind, "domain": stack.access.domain, "front": stack.access.front}
+    given = {key: value for key, value in raw.items() if not (key == "domain" and _names_nothing(value, values))}
+    access = Access(**templates.expand(given, {"vars": values}, file=file))
+    if access.kind not in ACCESS:
+        raise InvalidFile(file, f"expected one of {', '.join(ACCESS)}, got {access.kind!r}", path="access.kind")
+    return access
+
+
+def _names_nothing(text: str, values: Mapping[str, Any]) -> bool:
+    """Whether `{{ vars.x }}` names an optional variable that nobody gave."""
+    match = re.fullmatch(r"\{\{\s*vars\.(\w+)\s*\}\}", text)
+    return bool(match) and match is not None and match[1] in values and values[match[1]] is None
+
+
+def _doors(stack: Stack, values: Mapping[str, Any], templates: Templates, file: str) -> Doors:
+    raw = stack.doors
+    data = {"domain": raw.domain, "port": raw.port, "address": raw.address, "tls": raw.tls}
+    doors = Doors(**templates.expand(data, {"vars": values}, file=file))
+    if not _DOMAIN.fullmatch(doors.domain):
+        raise InvalidFile(file, f"{doors.domain!r} is not a domain name", path="doors.domain")
+    if not isinstance(doors.port, int) or not 0 < doors.port < 65536:
+        raise InvalidFile(file, f"{doors.port!r} is not a port", path="doors.port")
+    return doors
+
+
+def _route(service: Service, access: Access, doors: Doors) -> Route:
+    spec = service.meta.route
+    assert spec is not None
+    if access.front == service.name and access.domain:
+        url = f"https://{access.domain}"
+    else:
+        port = "" if doors.port == 443 else f":{doors.port}"
+        url = f"https://{service.name}.{doors.domain}{port}"
+    return Route(
+        name=service.name,
+        url=url,
+        upstream=f"{spec.service or service.name}:{spec.port}",
+        websocket=spec.websocket,
+        stream=spec.stream,
+        checks=tuple((probe.path, probe.status) for probe in service.meta.verify),
+    )
+
+
+def _ordered(services: Iterable[Service], stack: Stack) -> tuple[Service, ...]:
+    """What a service needs comes before it. Raises MissingValue for a need that nothing fills."""
+    left = {service.name: service for service in services}
+    done: dict[str, Service] = {}
+    for name, service in left.items():
+        for need in service.meta.needs:
+            if need not in left and need not in stack.external:
+                raise MissingValue(
+                    f"{name} needs {need}, which is neither a service of the stack nor an external one",
+                    hint=f"add {need} to the services, or leave {name} out",
+                )
+
+    def place(name: str, above: tuple[str, ...]) -> None:
+        if name in done or name not in left:
+            return
+        if name in above:
+            raise InvalidFile(f"templates/services/{name}", f"needs itself: {' → '.join((*above, name))}")
+        for need in left[name].meta.needs:
+            place(need, (*above, name))
+        done[name] = left[name]
+
+    for name in left:
+        place(name, ())
+    return tuple(done.values())

@@ -1,0 +1,151 @@
+"""A template folder: its metadata (`x-ctl`), and the catalogue of all of them.
+
+A folder under `services/`, `proxy/` or `tunnel/` may hold a Compose file (`compose.yaml.j2`) with an `x-ctl` block, or,
+where there is no container, the block's content alone in `x-ctl.yaml`. The block is plain YAML without Jinja: the
+catalogue is read without rendering anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from ctl.core.document import decode
+from ctl.core.errors import InvalidFile, UnknownName
+from ctl.core.secret import SecretSpec
+
+KINDS = ("services", "proxy", "tunnel", "phases")
+
+
+class Var(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A setting that the inventory may give. Without a default it is required, unless it is optional (then None)."""
+
+    about: str
+    default: Any = msgspec.UNSET
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+
+
+class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The port at which people or programs reach a service through the proxy."""
+
+    port: int
+    service: str = ""
+    websocket: bool = False
+    stream: bool = False
+
+
+class Requires(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the host has to have free for this service: sizes such as `512M` or `2G`."""
+
+    memory: str = "0"
+    disk: str = "0"
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request that tells from outside that a service answers."""
+
+    path: str = "/"
+    status: int = 200
+
+
+class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    volumes: tuple[str, ...] = ()
+
+
+class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The `x-ctl` block."""
+
+    summary: str = ""
+    category: str = ""
+    route: RouteSpec | None = None
+    auth: Literal["builtin", "proxy", "none"] = "proxy"
+    exposure: Literal["public", "tailnet", "internal"] = "internal"
+    secrets: dict[str, SecretSpec] = {}
+    vars: dict[str, Var] = {}
+    needs: tuple[str, ...] = ()
+    requires: Requires = Requires()
+    backup: Backup = Backup()
+    verify: tuple[Probe, ...] = ()
+    reloaded: tuple[str, ...] = ()
+    """Mounted paths that the container takes up by a reload, so that a change in them does not recreate it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One template folder. `templates` maps names inside the folder to their text."""
+
+    kind: str
+    name: str
+    meta: Meta
+    templates: Mapping[str, str]
+
+    @property
+    def folder(self) -> str:
+        return "phases" if self.kind == "phases" else f"{self.kind}/{self.name}"
+
+
+class Catalogue:
+    """All template folders, by kind and name."""
+
+    def __init__(self, templates: Mapping[str, str]) -> None:
+        self.templates = templates
+        folders: dict[tuple[str, str], dict[str, str]] = {}
+        for path, text in templates.items():
+            kind, _, rest = path.partition("/")
+            if kind not in KINDS:
+                continue
+            name, inside = ("phases", rest) if kind == "phases" else rest.split("/", 1)
+            folders.setdefault((kind, name), {})[inside] = text
+        self._folders = folders
+
+    def names(self, kind: str = "services") -> tuple[str, ...]:
+        return tuple(sorted(name for k, name in self._folders if k == kind))
+
+    def get(self, kind: str, name: str) -> Service:
+        """Raises UnknownName, or InvalidFile for a faulty x-ctl block."""
+        templates = self._folders.get((kind, name))
+        if templates is None:
+            word = {"services": "service", "proxy": "proxy", "tunnel": "tunnel"}.get(kind, kind)
+            raise UnknownName(word, name, self.names(kind), hint="ctl services lists them" if kind == "services" else "")
+        return Service(kind, name, _meta(kind, name, templates), templates)
+
+
+_BLOCK = re.compile(r"^x-ctl:[ \t]*\n((?:[ \t]+.*\n|[ \t]*\n|#.*\n)*)", re.MULTILINE)
+
+
+def _meta(kind: str, name: str, templates: Mapping[str, str]) -> Meta:
+    folder = "templates/phases" if kind == "phases" else f"templates/{kind}/{name}"
+    if "x-ctl.yaml" in templates:
+        return decode(templates["x-ctl.yaml"], Meta, file=f"{folder}/x-ctl.yaml")
+    file = f"{folder}/compose.yaml.j2"
+    text = templates.get("compose.yaml.j2", "")
+    block = _BLOCK.search(text if text.endswith("\n") else text + "\n")
+    if block is None:
+        raise InvalidFile(file, "has no x-ctl block", hint="ctl services show n8n shows one")
+    if "{{" in block[1] or "{%" in block[1]:
+        raise InvalidFile(file, "the x-ctl block is read before rendering and holds no Jinja", path="x-ctl")
+    # Blank lines keep the line numbers of the file in messages about the block.
+    above = "\n" * text[: block.start()].count("\n")
+    return decode(f"{above}x-ctl:\n{block[1]}", _Block, file=file).meta
+
+
+class _Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    meta: Meta = msgspec.field(name="x-ctl")
+
+
+_SIZE = re.compile(r"(\d+)([KMGT]?)")
+
+
+def megabytes(size: str, *, file: str, path: str) -> int:
+    """`512M` → 512, `2G` → 2048. Raises InvalidFile."""
+    match = _SIZE.fullmatch(size)
+    if not match:
+        raise InvalidFile(file, f"expected a size such as 512M or 2G, got {size!r}", path=path)
+    factor = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}[match[2]]
+    return round(int(match[1]) * factor)

@@ -1,0 +1,71 @@
+# One look at the host: lines of tab-separated words, the first naming what the line tells. Changes nothing.
+say() {
+    kind=$1
+    shift
+    printf '%s' "$kind"
+    for word in "$@"; do printf '\t%s' "$word"; done
+    echo
+}
+
+os() {
+    (
+        # shellcheck source=/dev/null
+        . /etc/os-release
+        say os "${ID:-}" "${ID_LIKE:-}" "${VERSION_ID:-}" "${VERSION_CODENAME:-}" "${PRETTY_NAME:-}"
+    )
+}
+
+machine() {
+    say arch "$(uname -m)" "$(getconf LONG_BIT 2>/dev/null)"
+    say memory "$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)" \
+        "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
+    place=$root
+    while [ ! -d "$place" ]; do place=${place%/*} && place=${place:-/}; done
+    say disk "$(df -Pk "$place" | awk 'NR == 2 { print $2 "\t" $4 }')"
+    say time "$(date +%s)"
+    if [ -d /run/systemd/system ]; then say systemd yes; else say systemd no; fi
+    say tools "$(for tool in flock tar gzip base64 tail sed apt-get; do command -v $tool >/dev/null || printf '%s ' $tool; done)"
+}
+
+memory_of_runs() {
+    say current "$(cat "$ctl/current" 2>/dev/null)"
+    if [ -f "$ctl/lock" ] && ! flock -n "$ctl/lock" true; then say lock "$(cat "$ctl/holder" 2>/dev/null)"; fi
+    [ -f "$ctl/applied" ] && sed 's/^/applied\t/' "$ctl/applied"
+    [ -d "$ctl/stamps" ] && (cd "$ctl/stamps" && find . -type f ! -name '*.new' -printf '%P\n') | while read -r id; do
+        say stamp "$id" "$(cat "$ctl/stamps/$id")"
+    done
+}
+
+# Of the wanted files, and of those put here earlier: digest, mode, owner.
+files() {
+    {
+        printf '%s\n' "$@"
+        [ -f "$ctl/applied" ] && cut -f 4 "$ctl/applied"
+    } | sort -u | while read -r path; do
+        [ -f "$path" ] && printf '%s\0' "$path"
+    done >"$list"
+    [ -s "$list" ] || return 0
+    xargs -0 sha256sum <"$list" | sed 's/^\([0-9a-f]*\)  /sha\t\1\t/'
+    xargs -0 stat -L -c 'mode	%a	%U:%G	%n' <"$list"
+}
+
+containers() {
+    if ! command -v docker >/dev/null; then say docker none; return; fi
+    table='container	{{.ID}}	{{.Label "com.docker.compose.service"}}	{{.State}}	{{.Status}}	{{.Label "ctl.fingerprint"}}	{{.Image}}	{{.Label "ctl.service"}}'
+    if docker ps -a --no-trunc --filter "label=com.docker.compose.project=$stack" --format "$table" 2>/dev/null; then
+        say docker running
+    else
+        say docker stopped
+    fi
+}
+
+units() {
+    [ "$#" -eq 0 ] && return
+    systemctl show --property=Id,ActiveState,SubState,UnitFileState "$@" 2>/dev/null | awk -F= '
+        $1 == "Id" { id = $2 } $1 == "ActiveState" { active = $2 } $1 == "SubState" { sub_ = $2 }
+        $1 == "UnitFileState" { print "unit\t" id "\t" active "\t" sub_ "\t" $2 }'
+}
+
+check() {
+    if ("$2" check) </dev/null >/dev/null 2>&1; then say check "$1" yes; else say check "$1" no; fi
+}

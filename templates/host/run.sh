@@ -1,0 +1,108 @@
+# Lines that begin with "@ " are events, read by the client; everything else that is printed stands behind "| ".
+event() { printf '@ %s\n' "$*"; }
+
+# Run a command with its output in the log and without the lock, which only this process may hold; returns its status.
+logged() {
+    { "$@" 2>&1 9>&-; echo $? >"$run/status"; } | sed -u 's/^/| /'
+    return "$(cat "$run/status")"
+}
+
+finish() {
+    event exit "$1"
+    echo "$1" >"$run/exit"
+    exit "$1"
+}
+
+failed() {
+    event fail "$@"
+    finish 1
+}
+
+begin() {
+    exec </dev/null >>"$run/log" 2>&1
+    echo $$ >"$run/pid"
+    exec 9>"$ctl/lock"
+    if ! flock -n 9; then
+        event locked "$(cat "$ctl/holder" 2>/dev/null)"
+        finish 4
+    fi
+    cp "$run/holder" "$ctl/holder"
+    mkdir -p "$ctl/releases" "$ctl/stamps"
+    if [ -d "$run/release" ]; then
+        rm -rf "$ctl/releases/$1"
+        mv "$run/release" "$ctl/releases/$1"
+    fi
+    blobs=$ctl/releases/$1/files
+    event release "$1"
+}
+
+# put SHA MODE OWNER PATH: written beside, then renamed, so that nobody ever reads half a file.
+put() {
+    event put "$4"
+    if (umask 022; mkdir -p "${4%/*}") && cp "$blobs/$1" "$4.ctl-new" && chown "$3" "$4.ctl-new" &&
+        chmod "$2" "$4.ctl-new" && mv -f "$4.ctl-new" "$4"; then
+        printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$ctl/applied"
+    else
+        rm -f "$4.ctl-new"
+        failed put "$4"
+    fi
+}
+
+del() {
+    event del "$1"
+    rm -f "$1" || failed del "$1"
+}
+
+# step ID FUNCTION SECONDS FINGERPRINT: apply, look again, and leave a stamp.
+step() {
+    event step "$1"
+    started=$(date +%s)
+    logged timeout -k 10 "$3" sh "$script" apply "$2" || failed step "$1" $?
+    logged timeout -k 10 60 sh "$script" check "$2" || failed check "$1"
+    mkdir -p "$ctl/stamps/${1%/*}"
+    echo "$4" >"$ctl/stamps/$1.new" && mv -f "$ctl/stamps/$1.new" "$ctl/stamps/$1"
+    event done "$1" $(($(date +%s) - started))
+}
+
+pull() {
+    docker image inspect "$1" >/dev/null 2>&1 && return
+    event pull "$1"
+    logged docker pull -q "$1" || failed pull "$1"
+}
+
+compose() { docker compose --project-directory "$root" -f "$root/compose.yaml" "$@"; }
+
+# up SECONDS FLAG CONTAINER...: start, and wait until their health checks pass.
+up() {
+    limit=$1 flag=$2
+    shift 2
+    event up "$@"
+    if logged compose up -d --no-deps --no-build $flag --wait --wait-timeout "$limit" "$@"; then
+        for name in "$@"; do event healthy "$name"; done
+        return
+    fi
+    for name in "$@"; do
+        id=$(compose ps -aq "$name" | head -n 1)
+        state=$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$id" 2>/dev/null)
+        case $state in
+        healthy | running) event healthy "$name" ;;
+        *)
+            event unhealthy "$name" "${state:-missing}"
+            logged docker logs --tail 20 "$id"
+            ;;
+        esac
+    done
+    finish 6
+}
+
+remove() {
+    event remove "$1"
+    logged docker rm -f "$2" || failed remove "$1"
+}
+
+# The run went through: from now on this release is the one that is on the host.
+settle() {
+    cp "$run/applied" "$ctl/applied.new" && mv -f "$ctl/applied.new" "$ctl/applied"
+    echo "$1" >"$ctl/current.new" && mv -f "$ctl/current.new" "$ctl/current"
+    finish 0
+}
