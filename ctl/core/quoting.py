@@ -1,14 +1,18 @@
 """How a value enters another language so that it arrives there unchanged.
 
 One function per language and place: any string in, the text to write there out, its quotes included. A value that the
-language cannot carry raises ValueError with the reason; NUL is carried by none of them, and neither is a lone surrogate,
-which no file in UTF-8 can hold. The messages never show the value: it may be a secret.
+language cannot carry raises ValueError with the reason; NUL is carried by none of them, and neither is a lone
+surrogate, which no file in UTF-8 can hold. The messages never show the value: it may be a secret.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+
+_NGINX_LIMIT = 4000  # of its configuration buffer's 4096
+_ODD_BACKSLASHES = re.compile(r'(?<!\\)(?:\\\\)*\\(?="|\Z)')
+_C_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def sh(value: str) -> str:
@@ -17,11 +21,11 @@ def sh(value: str) -> str:
 
 
 def dotenv(value: str) -> str:
-    """What stands after `NAME=` in a `.env` file that Docker Compose reads, for `${NAME}` to be the value.
+    r"""What stands after `NAME=` in a `.env` file that Docker Compose reads, for `${NAME}` to be the value.
 
     Single quotes take everything literally, `$` and line breaks too, but a quote needs a backslash before it, and a
     backslash that stands before a quote or at the end cannot be told from that one. Double quotes carry the rest:
-    there backslashes are undone in pairs and `\\$` is a dollar.
+    there backslashes are undone in pairs and `\$` is a dollar.
     """
     _carried(value)
     if "'" not in value and not value.endswith("\\"):
@@ -34,20 +38,54 @@ def compose(value: str) -> str:
     return _carried(value).replace("$", "$$")
 
 
-def caddy(value: str) -> str:
-    raise NotImplementedError
+def caddy(value: str, *, imports: int = 0) -> str:
+    r"""One token of a Caddyfile, for places where Caddy expands placeholders (bodies, header values, upstreams).
+
+    Three readings are undone. `{$NAME}` is replaced in the raw text of the file, before anything is quoted: `{$:{$}`, a
+    variable without a name whose default is `{$`, is the one way to write these two characters. Then a token in double
+    quotes knows `\"` and no other escape, so that a backslash cannot stand before a quote that is meant; one in
+    backticks knows none at all. Last, a running Caddy expands `{name}` and takes `\{` and `\}` for the braces.
+    A text that comes in through `import` (of a file or of a snippet) is expanded once more per `imports`.
+    Where Caddy does not expand placeholders (a password's hash) a value must not hold braces.
+    """
+    text = _carried(value)
+    # Caddy before 2.8 leaves a text without `{` as it is; so does this, as far as the newer reading allows.
+    if "{" in text or "\\}" in text or text == "}":
+        text = re.sub(r"[{}]", lambda brace: "\\" * (1 + imports) + brace[0], text)
+    if not _ODD_BACKSLASHES.search(text):
+        quoted = '"' + text.replace('"', '\\"') + '"'
+    elif "`" not in text:
+        quoted = f"`{text}`"
+    else:
+        raise ValueError("a Caddyfile cannot carry a backtick and also a backslash before a double quote or at the end")
+    return quoted.replace("{$", "{$:{$}")
 
 
 def systemd(value: str) -> str:
-    raise NotImplementedError
+    """One word of a unit's setting that takes quoted words: `Environment=`, say, for `NAME=value` as a whole."""
+    escaped = re.sub(
+        '[\x01-\x1f\x7f"\\\\]', lambda odd: _C_ESCAPES.get(odd[0], f"\\x{ord(odd[0]):02x}"), _carried(value)
+    )
+    return '"' + escaped.replace("%", "%%") + '"'
 
 
 def systemd_exec(value: str) -> str:
-    raise NotImplementedError
+    """One argument of `ExecStart=` and its like, where systemd also expands `$NAME`."""
+    return systemd(value).replace("$", "$$")
 
 
 def nginx(value: str) -> str:
-    raise NotImplementedError
+    """One parameter of an nginx directive.
+
+    Refuses `$`, which begins a variable in most of them and cannot be escaped, and what nginx's 4 KiB buffer cannot
+    hold.
+    """
+    if "$" in _carried(value):
+        raise ValueError("nginx cannot carry a dollar: it has no escape for it")
+    quoted = '"' + re.sub(r'[\\"]', r"\\\g<0>", value) + '"'
+    if len(quoted.encode()) > _NGINX_LIMIT:
+        raise ValueError(f"nginx cannot carry a parameter of more than {_NGINX_LIMIT} bytes")
+    return quoted
 
 
 def _carried(value: str) -> str:
