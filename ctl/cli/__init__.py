@@ -1,0 +1,1 @@
+"""Typer and Rich: options to values, events to text or JSON."""

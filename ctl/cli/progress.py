@@ -1,0 +1,75 @@
+"""Events of a run, as they arrive, on stderr: a moving line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.status import Status
+from rich.text import Text
+
+from ctl.cli.terminal import err
+from ctl.core.plan import Plan
+from ctl.core.report import Event
+
+
+class Progress:
+    """Shows one host's run; a context manager, so that the moving line is always taken away again."""
+
+    def __init__(self, plan: Plan, *, prefix: str = "", moving: bool = True) -> None:
+        self.titles = {change.step.id: change.step.title for change in plan.steps}
+        self.prefix = prefix
+        self.files = 0
+        self.doing = ""
+        self.status: Status | None = err.console.status("", spinner="dots") if moving and err.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self.status:
+            self.status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.status:
+            self.status.stop()
+
+    def take(self, event: Event) -> None:
+        words = event.words
+        if event.kind != "put" and self.files:
+            self.say("✓", "green", f"{self.files} file{'s' if self.files != 1 else ''} written")
+            self.files = 0
+        if event.kind == "put":
+            self.files += 1
+        elif event.kind == "phase":
+            self.say("", "bold", words[0])
+        elif event.kind == "step":
+            self.now(self.titles.get(words[0], words[0]))
+        elif event.kind == "done":
+            self.say("✓", "green", self.titles.get(words[0], words[0]), f"{words[-1]} s")
+        elif event.kind == "pull":
+            self.now(f"pulling {words[0]}")
+        elif event.kind == "up":
+            self.now(f"starting {', '.join(words)}")
+        elif event.kind == "healthy":
+            self.say("✓", "green", f"{words[0]} is healthy")
+        elif event.kind == "unhealthy":
+            self.say("✗", "red", f"{words[0]} is {' '.join(words[1:])}")
+        elif event.kind == "fail":
+            self.say("✗", "red", f"{words[0]} {self.titles.get(words[1], words[1]) if len(words) > 1 else ''}")
+        elif event.kind in {"del", "remove"}:
+            self.say("✓", "green", f"{words[0]} is gone")
+        elif event.kind == "output" and self.status:
+            self.status.update(Text.assemble(self.doing, (f"  {event.text[: max(20, err.console.width - 60)]}", "dim")))
+
+    def now(self, what: str) -> None:
+        self.doing = what
+        if self.status:
+            self.status.update(Text(what))
+        else:
+            self.say("…", "dim", what)
+
+    def say(self, sign: str, style: str, text: str, note: str = "") -> None:
+        head = f"{self.prefix}{'  ' + sign + ' ' if sign else ''}"
+        line = Text.assemble((head, style), (text, "bold" if not sign else ""), (f"  {note}" if note else "", "dim"))
+        err.console.print(line)

@@ -1,0 +1,122 @@
+"""status: what runs on a host, and whether it is what should run there."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from ctl.cli import options
+from ctl.cli.terminal import out, print_json
+
+if TYPE_CHECKING:
+    from ctl.core.plan import Plan
+
+
+def status(
+    context: typer.Context,
+    targets: options.Targets = None,
+    json: options.Json = False,
+    detailed_exitcode: options.DetailedExitCode = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every few seconds, until Ctrl-C.")] = False,
+    stack: options.StackName = "",
+    key: options.Key = "",
+    accept_new_host_key: options.AcceptNew = False,
+) -> int:
+    """Services, health, units, disk and drift of hosts, from one look at each."""
+    from ctl import run  # noqa: PLC0415
+    from ctl.cli.show import _line as change_line  # noqa: PLC0415
+    from ctl.cli.workplace import Wish, Workplace  # noqa: PLC0415
+    from ctl.core.plan import plan  # noqa: PLC0415
+
+    place = Workplace(context.obj, Wish(stack, None, key, accept_new_host_key))
+    hosts = place.hosts(targets or [])
+    aims = [place.aim(host) for host in hosts]
+    while True:
+        found: list[Plan] = []
+        for host, aim in zip(hosts, aims, strict=True):
+            with place.transport(host) as transport:
+                found.append(plan(aim.release, run.look(transport, aim)))
+        reports = [report(todo) for todo in found]
+        if json:
+            print_json(reports[0] if len(reports) == 1 else reports)
+        else:
+            if watch:
+                out.console.clear()
+            for todo, data in zip(found, reports, strict=True):
+                for line in lines(data):
+                    out.console.print(line)
+                for change in todo.changes:
+                    out.console.print(change_line(change))
+        if not watch:
+            break
+        time.sleep(5)
+    return 3 if detailed_exitcode and any(todo for todo in found) else 0
+
+
+def report(todo: Plan) -> dict[str, Any]:
+    """The status of one host for programs. Sizes are megabytes."""
+    from ctl.cli.show import plan_json  # noqa: PLC0415
+
+    release, facts = todo.release, todo.facts
+    here = {fact.name: fact for fact in facts.containers}
+    services: dict[str, dict[str, Any]] = {}
+    for container in release.containers:
+        fact = here.get(container.name)
+        state = fact.state if fact else "missing"
+        health = (fact.health or "none") if fact else "missing"
+        service = services.setdefault(container.service, {"name": container.service, "healthy": True, "containers": []})
+        service["containers"].append(
+            {"name": container.name, "state": state, "health": health, "id": fact.id if fact else None}
+        )
+        service["healthy"] = service["healthy"] and state == "running" and health == "healthy"
+    return {
+        "host": release.host,
+        "stack": release.stack,
+        "release": facts.current or None,
+        "healthy": bool(services) and all(service["healthy"] for service in services.values()),
+        "services": list(services.values()),
+        "units": {name: {"active": unit.active, "enabled": unit.enabled} for name, unit in sorted(facts.units.items())},
+        "routes": [{"name": route.name, "url": route.url} for route in release.routes],
+        "memory": {"total": facts.memory, "free": facts.memory_free},
+        "disk": {"total": facts.disk, "free": facts.disk_free},
+        "locked": facts.locked,
+        "drift": [change for change in plan_json(todo)["changes"] if facts.current],
+    }
+
+
+def lines(data: dict[str, Any]) -> list[Text]:
+    """The same for a person."""
+    good = data["healthy"] and not data["drift"]
+    word = ("healthy", "green") if good else ("drifted", "yellow") if data["healthy"] else ("not healthy", "red")
+    if not data["release"]:
+        word = ("not deployed", "yellow")
+    result = [
+        Text.assemble(
+            (data["host"], "bold"), f": {data['stack']}, release {data['release'] or '-'}  ", word, _capacity(data)
+        )
+    ]
+    urls = {route["name"]: route["url"] for route in data["routes"]}
+    for service in data["services"]:
+        mark = ("✓", "green") if service["healthy"] else ("✗", "red")
+        state = ", ".join(
+            c["state"] if c["health"] in {"healthy", "missing"} else f"{c['state']}, {c['health']}"
+            for c in service["containers"]
+        )
+        name = f" {service['name']:<14} "
+        result.append(Text.assemble("  ", mark, (name, "bold"), f"{state:<20} ", (urls.get(service["name"], ""), "cyan")))
+    for name, unit in data["units"].items():
+        if unit["active"] != "active" and not name.endswith(".timer"):
+            result.append(Text.assemble("  ", ("✗", "red"), f" unit {name}: {unit['active']}, {unit['enabled']}"))
+    if data["locked"]:
+        result.append(Text("  a run is at work", "yellow"))
+    if data["drift"]:
+        result.append(Text("  not as it should be:", "yellow"))
+    return result
+
+
+def _capacity(data: dict[str, Any]) -> str:
+    memory, disk = data["memory"], data["disk"]
+    return f"  memory {memory['free']} of {memory['total']} MB free, disk {disk['free'] // 1024} of {disk['total'] // 1024} GB free"

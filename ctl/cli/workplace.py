@@ -1,0 +1,199 @@
+"""From the words of a command line to values: which hosts, which release, which transport."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ctl.core.errors import InvalidFile, UnknownName, UsageError
+from ctl.core.inventory import Host, find_host
+from ctl.core.ports import Transport
+from ctl.core.render import check_phase_folders, render
+from ctl.core.secret import Secret, settle
+from ctl.core.selection import Selection, select
+from ctl.core.service import Catalogue
+from ctl.core.target import parse_target
+from ctl.core.template import Templates
+from ctl.edge.project import Project, open_project
+from ctl.edge.vault import Vault
+from ctl.run import Aim
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the options of a command add to the inventory."""
+
+    stack: str = ""
+    vars: Mapping[str, Any] | None = None
+    key: str = ""
+    accept_new_host_key: bool = False
+
+
+class Workplace:
+    """A project with everything it knows, read once."""
+
+    def __init__(self, folder: Path | None, wish: Wish | None = None) -> None:
+        self.project: Project = open_project(folder)
+        self.wish = wish or Wish()
+        self.inventory = self.project.inventory()
+        texts = self.project.templates()
+        check_phase_folders(texts)
+        self.catalogue = Catalogue(texts)
+        self.templates = Templates(texts)
+        self.vault = Vault(self.project.folder)
+
+    def hosts(self, targets: Iterable[str]) -> list[Host]:
+        """The hosts of some targets, groups opened; without a target the inventory's only host."""
+        names = list(targets)
+        if not names:
+            known = list(self.inventory.hosts)
+            if len(known) != 1:
+                raise UsageError("which host?", hint=f"name one of {', '.join(known) or 'none: ctl deploy user@host'}")
+            names = known
+        found: dict[str, Host] = {}
+        for name in names:
+            for host in self._open(name):
+                found[host.name] = self._with_wish(host)
+        return list(found.values())
+
+    def host(self, target: str | None) -> Host:
+        hosts = self.hosts([target] if target else [])
+        if len(hosts) != 1:
+            raise UsageError(f"{target} is a group of {len(hosts)} hosts, and this command takes one")
+        return hosts[0]
+
+    def _open(self, name: str) -> list[Host]:
+        if name in self.inventory.groups:
+            return [find_host(self.inventory, member) for member in self.inventory.groups[name]]
+        if name in self.inventory.hosts:
+            return [find_host(self.inventory, name)]
+        target = parse_target(name)
+        defaults = self.inventory.defaults
+        if target.kind == "ssh":
+            user, port = target.user or defaults.user, target.port or defaults.port
+            for known in self.inventory.hosts:
+                host = find_host(self.inventory, known)
+                if (host.address, host.user, host.port) == (target.address, user, port):
+                    return [host]
+            key = defaults.key if not self.wish.key else self.wish.key
+            return [Host(name=target.address, address=target.address, user=user, port=port, key=key)]
+        if target.kind == "local" or is_lab(name):
+            return [Host(name=name, address=name, user="root", port=22, stack=defaults.stack, vars=defaults.vars)]
+        return [find_host(self.inventory, name)]
+
+    def _with_wish(self, host: Host) -> Host:
+        return replace(
+            host,
+            stack=self.wish.stack or host.stack,
+            vars={**host.vars, **(self.wish.vars or {})},
+            key=self.wish.key or host.key,
+        )
+
+    def is_new(self, host: Host) -> bool:
+        """Whether a deploy of this host has something to write into the inventory."""
+        return host.name not in self.inventory.hosts and not is_lab(host.name) and host.name != "local"
+
+    def entry(self, host: Host) -> dict[str, Any]:
+        """What inventory.yaml is to say about a host that came from the command line."""
+        defaults = self.inventory.defaults
+        entry: dict[str, Any] = {"address": host.address}
+        if host.user != defaults.user:
+            entry["user"] = host.user
+        if host.port != defaults.port:
+            entry["port"] = host.port
+        if host.key and host.key != defaults.key:
+            entry["key"] = host.key
+        entry["stack"] = host.stack
+        own = {name: value for name, value in host.vars.items() if defaults.vars.get(name) != value}
+        if own:
+            entry["vars"] = own
+        return entry
+
+    def selection(self, host: Host) -> Selection:
+        """Raises UsageError's children for whatever does not fit together."""
+        if not host.stack:
+            raise UsageError(
+                f"which stack is {host.name} to run?",
+                hint=f"--stack NAME, or `stack:` in inventory.yaml; known: {', '.join(self.project.stack_names())}",
+            )
+        stack = self.project.stack(host.stack)
+        source = self.project.show(self.project.inventory_path)
+        return select(host, stack, self.catalogue, self.templates, source=source)
+
+    def secrets(self, selection: Selection) -> dict[str, Secret]:
+        """All secrets of a host; what is generated is kept in the vault at once, so that it stays what it is."""
+        name = selection.host.name
+        supplied = self.project.supplied_secrets()
+        if is_lab(name):
+            from ctl.lab import SECRETS  # noqa: PLC0415  only for lab hosts
+
+            supplied = {**SECRETS, **supplied}
+        declared = selection.secrets
+        values, fresh = settle(
+            declared, {key: supplied[key] for key in declared if key in supplied}, self.vault.read(name), os.urandom, name
+        )
+        if fresh:
+            self.vault.keep(name, fresh)
+        return values
+
+    def aim(self, host: Host, phases: Collection[int] = (1, 2, 3, 4), only: Collection[str] = ()) -> Aim:
+        selection = self.selection(host)
+        known = [folder.name for folder in (*selection.services, selection.proxy)]
+        for name in only:
+            if name not in known:
+                raise UnknownName("service on this host", name, known)
+        release = render(selection, self.secrets(selection), self.templates)
+        return Aim(release, self.templates, phases, only)
+
+    def transport(self, host: Host) -> Transport:
+        """A transport that connects when it is first used."""
+        if host.name == "local":
+            from ctl.edge.local import LocalTransport  # noqa: PLC0415
+
+            return LocalTransport()
+        from ctl.edge.ssh import SshTransport  # noqa: PLC0415  paramiko costs 120 ms
+
+        if is_lab(host.name) and host.address == host.name:
+            from ctl import lab  # noqa: PLC0415
+
+            machine = lab.find(host.name)
+            return SshTransport(
+                address=machine.address,
+                port=machine.port,
+                user=machine.user,
+                key=machine.key,
+                known_hosts=machine.known_hosts,
+                ssh_config=False,
+            )
+        return SshTransport(
+            address=host.address,
+            port=host.port,
+            user=host.user,
+            key=Path(host.key).expanduser() if host.key else None,
+            known_hosts=None,
+            accept_new_host_key=self.wish.accept_new_host_key,
+        )
+
+
+def is_lab(name: str) -> bool:
+    """Lab hosts are named `lab` or `lab-…`."""
+    return name == "lab" or name.startswith("lab-")
+
+
+def parse_vars(words: Iterable[str]) -> dict[str, Any]:
+    """`--set name=value` words; values are read as YAML, so that ports are integers and lists are lists."""
+    from ctl.core.document import load  # noqa: PLC0415
+
+    values: dict[str, Any] = {}
+    for word in words:
+        name, mark, text = word.partition("=")
+        if not mark or not name.isidentifier():
+            raise UsageError(f"--set takes name=value, got {word!r}")
+        try:
+            values[name] = load(text, file=f"--set {name}").data
+        except InvalidFile:
+            values[name] = text
+    return values
