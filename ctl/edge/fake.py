@@ -13,6 +13,7 @@ from typing import Self
 
 from ctl.core.errors import Unreachable
 from ctl.core.ports import Result
+from ctl.edge.output import command_bytes
 
 Answer = Result | Exception
 Handler = Callable[[str, bytes], Answer]
@@ -56,6 +57,7 @@ class FakeTransport:
         timeout: float | None = None,
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> Result:
+        command_bytes(command)
         if not self.connected:
             self.connected = True
             self.connections += 1

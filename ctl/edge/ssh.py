@@ -25,7 +25,8 @@ from ctl.edge.ssh_errors import translated
 
 _SESSION_TIMEOUT = 30.0  # seconds for a standing connection to open a session and start a command in it
 _KILLED = 255  # the code of a command that ended without one, as ssh itself reports it
-_LOST = (OSError, EOFError, paramiko.SSHException)  # in a helping thread; the main one meets the loss too, and reports it
+# What a lost connection raises in a helping thread. The main one meets the loss too, and reports it.
+_LOST = (OSError, EOFError, paramiko.SSHException)
 _LAST_WORDS = 0.2  # seconds in which a dying connection is told from a command that was killed
 
 
