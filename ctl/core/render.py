@@ -14,7 +14,7 @@ from ctl.core.quoting import compose as double_dollars
 from ctl.core.release import PHASES, Container, File, Release, Step, fingerprint, phase_number
 from ctl.core.secret import Secret
 from ctl.core.selection import Selection
-from ctl.core.service import Service, megabytes
+from ctl.core.service import FileSpec, Service, megabytes
 from ctl.core.stack import ServiceOverride
 from ctl.core.template import Sink, Templates, label
 
@@ -74,7 +74,8 @@ class _Rendering:
             else:
                 target = f"{directory}/{'/'.join(parts)}"
             target = self.templates.expand(target.removesuffix(".j2"), values, file=label(path))
-            file = self.file(path, target, values, phase)
+            spec = service.meta.files.get("/".join(parts).removesuffix(".j2"), FileSpec())
+            file = self.file(path, target, values, phase, spec)
             if file is not None:
                 own[file.path] = file
         self.add(own.values())
@@ -98,7 +99,7 @@ class _Rendering:
         self.containers.extend(containers)
         self.compose_directories.append(values["dir"])
 
-    def file(self, path: str, target: str, values: Mapping[str, Any], phase: int) -> File | None:
+    def file(self, path: str, target: str, values: Mapping[str, Any], phase: int, spec: FileSpec) -> File | None:
         """One rendered file, or None where the template renders to nothing."""
         sink = Sink()
         if not path.endswith(".j2"):
@@ -112,7 +113,8 @@ class _Rendering:
             return None
         mode = 0o755 if text.startswith("#!") else 0o644
         sensitive = bool(sink.secrets)
-        return File(target, text.encode(), phase, mode=mode & 0o700 if sensitive else mode, sensitive=sensitive)
+        mode = int(spec.mode, 8) if spec.mode else mode & 0o700 if sensitive else mode
+        return File(target, text.encode(), phase, mode, spec.owner, sensitive)
 
     def units(self) -> None:
         """A systemd unit for every service with containers, and the target that holds them together."""

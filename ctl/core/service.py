@@ -58,6 +58,13 @@ class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     volumes: tuple[str, ...] = ()
 
 
+class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Owner and permission bits of a file that needs others than the usual: 0644, 0755 for scripts, 0600 with secrets."""
+
+    owner: str = "root:root"
+    mode: str = ""
+
+
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `x-ctl` block."""
 
@@ -72,6 +79,8 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requires: Requires = Requires()
     backup: Backup = Backup()
     verify: tuple[Probe, ...] = ()
+    files: dict[str, FileSpec] = {}
+    """By the name of the rendered file inside the folder, such as `conf/app.ini` or `files/etc/app.ini`."""
     reloaded: tuple[str, ...] = ()
     """Mounted paths that the container takes up by a reload, so that a change in them does not recreate it."""
 

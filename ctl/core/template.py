@@ -58,15 +58,15 @@ class Sink:
         return self.on_secret(secret)
 
 
-def _quoter(quote: Callable[[str], str]) -> Callable[[Context, Any], Quoted]:
+def _quoter(quote: Callable[..., str]) -> Callable[..., Quoted]:
     @jinja2.pass_context
-    def quote_filter(context: Context, value: Any) -> Quoted:
-        return Quoted(quote(_plain(context["_sink"], value)))
+    def quote_filter(context: Context, value: Any, **options: int) -> Quoted:
+        return Quoted(quote(_plain(context["_sink"], value), **options))
 
     return quote_filter
 
 
-FILTERS = {
+FILTERS: Mapping[str, Callable[..., str]] = {
     "quote": quoting.sh,
     "dotenv": quoting.dotenv,
     "caddy": quoting.caddy,
