@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ctl.core.errors import CtlError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,15 +49,15 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         kind = type(error).__name__
-        return tell(CtlError(f"a fault in ctl itself: {kind}: {error}", hint="the same command with --debug shows where"))
+        return tell(
+            CtlError(f"a fault in ctl itself: {kind}: {error}", hint="the same command with --debug shows where")
+        )
 
 
-def tell(error: Exception, code: int | None = None) -> int:
+def tell(error: CtlError, code: int | None = None) -> int:
     """Print an error for a person; returns the exit code."""
     from ctl.cli.terminal import err  # noqa: PLC0415
-    from ctl.core.errors import CtlError  # noqa: PLC0415
 
-    assert isinstance(error, CtlError)
     err.print_error(error.message, error.hint)
     return error.exit_code if code is None else code
 

@@ -125,5 +125,7 @@ def _refused(result: Result, host: str) -> CtlError:
     if "sudo" in said and ("not found" in said or result.code == 127):
         return HostUnfit(f"there is no sudo on {host}", hint="deploy as root, or install sudo")
     if "not in the sudoers" in said or "not allowed" in said:
-        return HostUnfit(f"this user may not use sudo on {host}", hint="add the user to the sudo group, or deploy as root")
+        return HostUnfit(
+            f"this user may not use sudo on {host}", hint="add the user to the sudo group, or deploy as root"
+        )
     return RunFailed(f"{host} did not run the script (exit code {result.code}): {said or 'it said nothing'}")

@@ -15,7 +15,10 @@ HELP = ["-h", "--help"]
 
 def _typer(help_text: str) -> typer.Typer:
     return typer.Typer(
-        help=help_text, no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": HELP}
+        help=help_text,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": HELP},
     )
 
 

@@ -57,7 +57,9 @@ def render(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(step.text)
     (out_dir / "release.json").write_bytes(release.manifest())
-    err.line(("✓ ", "green"), f"release {release.id}: {len(release.files)} files, {len(release.steps)} steps in {out_dir}")
+    err.line(
+        ("✓ ", "green"), f"release {release.id}: {len(release.files)} files, {len(release.steps)} steps in {out_dir}"
+    )
 
 
 def plan(
@@ -207,7 +209,9 @@ def _apply(place: Workplace, host: Host, transport: Transport, todo: Plan, *, pr
             f"stopped watching; the run {run_id} goes on on {host.name}", hint=f"ctl status {host.name} shows its state"
         ) from stop
     seconds = round(time.monotonic() - started)
-    err.line(("\n✓ ", "green"), (host.name, "bold"), f" runs {todo.release.stack}, release {todo.release.id} ({seconds} s)")
+    err.line(
+        ("\n✓ ", "green"), (host.name, "bold"), f" runs {todo.release.stack}, release {todo.release.id} ({seconds} s)"
+    )
     _tell_doors(todo, first=not todo.facts.current)
     return {"result": "changed", "run": run_id, "seconds": seconds}
 

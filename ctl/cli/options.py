@@ -17,7 +17,9 @@ Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", he
 Phases = Annotated[
     list[int] | None, typer.Option("--phase", min=1, max=4, help="This phase only (1 to 4); may be repeated.")
 ]
-Only = Annotated[list[str] | None, typer.Option("--only", metavar="SERVICE", help="This service only; may be repeated.")]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", metavar="SERVICE", help="This service only; may be repeated.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Key = Annotated[str, typer.Option("--key", metavar="FILE", help="The private key to log in with.")]

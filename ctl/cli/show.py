@@ -13,7 +13,16 @@ from ctl.core.probe import clean
 from ctl.core.release import PHASES
 from ctl.core.secret import redact
 
-_SIGN = {"create": "+", "update": "~", "mode": "~", "delete": "-", "recreate": "~", "start": "+", "restart": "~", "remove": "-"}
+_SIGN = {
+    "create": "+",
+    "update": "~",
+    "mode": "~",
+    "delete": "-",
+    "recreate": "~",
+    "start": "+",
+    "restart": "~",
+    "remove": "-",
+}
 _STYLE = {"+": "green", "~": "yellow", "-": "red", "▸": "cyan"}
 MAX_DIFF_LINES = 80
 
@@ -64,7 +73,9 @@ def _diff(change: FileChange, now: Mapping[str, bytes], plan: Plan) -> list[Text
     before = now.get(change.path)
     if before is None:
         return []
-    old, new = (redact(text.decode("utf-8", "replace"), plan.release.secrets) for text in (before, change.after.content))
+    old, new = (
+        redact(text.decode("utf-8", "replace"), plan.release.secrets) for text in (before, change.after.content)
+    )
     found = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2))[2:]
     lines = [Text(f"      {clean(line)}", _diff_style(line)) for line in found[:MAX_DIFF_LINES]]
     if len(found) > MAX_DIFF_LINES:

@@ -106,7 +106,9 @@ def lines(data: dict[str, Any]) -> list[Text]:
             for c in service["containers"]
         )
         name = f" {service['name']:<14} "
-        result.append(Text.assemble("  ", mark, (name, "bold"), f"{state:<20} ", (urls.get(service["name"], ""), "cyan")))
+        result.append(
+            Text.assemble("  ", mark, (name, "bold"), f"{state:<20} ", (urls.get(service["name"], ""), "cyan"))
+        )
     for name, unit in data["units"].items():
         if unit["active"] != "active" and not name.endswith(".timer"):
             result.append(Text.assemble("  ", ("✗", "red"), f" unit {name}: {unit['active']}, {unit['enabled']}"))
@@ -119,4 +121,5 @@ def lines(data: dict[str, Any]) -> list[Text]:
 
 def _capacity(data: dict[str, Any]) -> str:
     memory, disk = data["memory"], data["disk"]
-    return f"  memory {memory['free']} of {memory['total']} MB free, disk {disk['free'] // 1024} of {disk['total'] // 1024} GB free"
+    free, total = disk["free"] // 1024, disk["total"] // 1024
+    return f"  memory {memory['free']} of {memory['total']} MB free, disk {free} of {total} GB free"

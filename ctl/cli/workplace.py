@@ -133,7 +133,11 @@ class Workplace:
             supplied = {**SECRETS, **supplied}
         declared = selection.secrets
         values, fresh = settle(
-            declared, {key: supplied[key] for key in declared if key in supplied}, self.vault.read(name), os.urandom, name
+            declared,
+            {key: supplied[key] for key in declared if key in supplied},
+            self.vault.read(name),
+            os.urandom,
+            name,
         )
         if fresh:
             self.vault.keep(name, fresh)

@@ -89,7 +89,9 @@ def _apply(fragment: dict[str, Any], override: ServiceOverride, *, first: bool) 
     if not first:
         return
     if override.memory is not None:
-        fragment.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})["memory"] = override.memory
+        fragment.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})["memory"] = (
+            override.memory
+        )
     if override.env:
         environment = fragment.setdefault("environment", {})
         environment.update({name: value.replace("$", "$$") for name, value in override.env.items()})
@@ -125,7 +127,5 @@ def _mounts(
         if source.startswith((".", "/")) and source not in skip:
             sources.append(posixpath.normpath(posixpath.join(directory, source)))
     return tuple(
-        path
-        for path in sorted(files)
-        if any(path == source or path.startswith(f"{source}/") for source in sources)
+        path for path in sorted(files) if any(path == source or path.startswith(f"{source}/") for source in sources)
     )

@@ -17,9 +17,7 @@ MAX_KEY = 1000  # YAML allows 1024 characters before the colon of a key on one l
 _PLAIN = re.compile(r"(?!\.\.\.)[A-Za-z0-9_./](?:[A-Za-z0-9_./@%+=,;()$*!<>~^-]|:(?![ ]|\Z)| (?! |\Z))*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ".inf", ".nan"})
 _NUMBER = re.compile(r"[0-9.][0-9A-Fa-fxXoObBpP_.:eE+-]*|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*")
-_LINES = re.compile(
-    "(?!\\s)[\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*"
-)
+_LINES = re.compile("(?!\\s)[\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 

@@ -87,9 +87,7 @@ class Plan:
         return "".join(f"{was.sha}\t{was.mode:04o}\t{was.owner}\t{path}\n" for path, was in sorted(record.items()))
 
 
-def plan(
-    release: Release, facts: Facts, *, phases: Collection[int] = (1, 2, 3, 4), only: Collection[str] = ()
-) -> Plan:
+def plan(release: Release, facts: Facts, *, phases: Collection[int] = (1, 2, 3, 4), only: Collection[str] = ()) -> Plan:
     """All changes that bring the host to the release; `phases` and `only` (service names) select a part of them."""
     files = tuple(_files(release, facts))
     touched = {change.path for change in files}
@@ -202,7 +200,9 @@ def preflight(release: Release, facts: Facts) -> None:
     if not facts.systemd:
         raise HostUnfit("the host does not run systemd", hint="a server or VPS with systemd is needed, not a container")
     if facts.missing_tools:
-        raise HostUnfit(f"the host has no {', '.join(facts.missing_tools)}", hint="install what is missing and run again")
+        raise HostUnfit(
+            f"the host has no {', '.join(facts.missing_tools)}", hint="install what is missing and run again"
+        )
     if facts.memory and facts.memory < release.memory:
         raise HostUnfit(
             f"the stack declares {release.memory} MB of memory, the host has {facts.memory} MB",

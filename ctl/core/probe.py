@@ -131,7 +131,7 @@ class _Reading:
             locked=any(line[0] == "lock" for line in self.lines),
             files={path: FileFact(sha, *modes.get(path, (0, ""))) for sha, path in self.all("sha", 2)},
             applied=applied,
-            stamps={name: stamp for name, stamp in self.all("stamp", 2)},
+            stamps={line[0]: line[1] for line in self.all("stamp", 2)},
             checks={name: answer == "yes" for name, answer in self.all("check", 2)},
             containers=tuple(_container(line) for line in self.all("container", 7)),
             units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},

@@ -65,14 +65,13 @@ class _Rendering:
             parts = inside.split("/")
             if inside.endswith(".sh.j2") and (service.kind == "phases" or parts[0] == "steps"):
                 step_id = "/".join(parts[-2:]).removesuffix(".sh.j2")
-                self.step_sources.append((step_id if service.kind == "phases" else f"{step_id}@{service.name}", path, values))
+                self.step_sources.append(
+                    (step_id if service.kind == "phases" else f"{step_id}@{service.name}", path, values)
+                )
                 continue
             if service.kind == "phases":
                 phase, parts = phase_number(parts[0]), parts[1:]
-            if parts[0] == "files":
-                target = "/" + "/".join(parts[1:])
-            else:
-                target = f"{directory}/{'/'.join(parts)}"
+            target = "/".join(("", *parts[1:]) if parts[0] == "files" else (directory, *parts))
             target = self.templates.expand(target.removesuffix(".j2"), values, file=label(path))
             spec = service.meta.files.get("/".join(parts).removesuffix(".j2"), FileSpec())
             file = self.file(path, target, values, phase, spec)

@@ -1,4 +1,4 @@
-"""Plan → the one sh script that applies it, the archive that travels with it, and the commands that start and follow it.
+"""Plan → the one sh script that applies it, the archive that travels with it, the commands that start and follow it.
 
 What runs on the host is this text and nothing else; `ctl plan --script` shows it.
 """

@@ -127,8 +127,11 @@ def bcrypt_hash(password: Secret, salt: Secret) -> Secret:
 
     raw = hashlib.sha256(f"{salt.reveal()}\0{password.reveal()}".encode()).digest()[:16]
     # bcrypt's own base64 alphabet, without padding; 22 letters for 16 bytes.
-    plain, own = (string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"), (
-        "./" + string.ascii_uppercase + string.ascii_lowercase + string.digits
+    plain, own = (
+        (string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"),
+        ("./" + string.ascii_uppercase + string.ascii_lowercase + string.digits),
     )
     letters = base64.b64encode(raw).decode().rstrip("=").translate(str.maketrans(plain, own))
-    return Secret(f"{password.name} (bcrypt)", bcrypt.hashpw(password.reveal().encode(), b"$2b$10$" + letters.encode()).decode())
+    return Secret(
+        f"{password.name} (bcrypt)", bcrypt.hashpw(password.reveal().encode(), b"$2b$10$" + letters.encode()).decode()
+    )

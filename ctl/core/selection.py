@@ -1,4 +1,4 @@
-"""What a host is to run, settled: template folders, variables, doors, the secrets they ask for. Nothing rendered yet."""
+"""What a host is to run, settled: template folders, variables, doors, secrets asked for. Nothing rendered yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.inventory import Host
 from ctl.core.release import Route
 from ctl.core.secret import SecretSpec
-from ctl.core.service import Catalogue, Service
+from ctl.core.service import Catalogue, RouteSpec, Service
 from ctl.core.stack import Access, Doors, Stack, resolve_vars
 from ctl.core.template import Templates
 
@@ -53,7 +53,9 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     names = [*stack.services, *host.services]
     for name in host.without:
         if name not in stack.services:
-            raise UnknownName("service of the stack", name, stack.services, hint=f"left out for {host.name} in {source}")
+            raise UnknownName(
+                "service of the stack", name, stack.services, hint=f"left out for {host.name} in {source}"
+            )
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidFile(source, f"{doubled[0]} is in the stack already", path=f"hosts.{host.name}.services")
     services = _ordered([catalogue.get("services", name) for name in names if name not in host.without], stack)
@@ -69,9 +71,9 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
 
     file = f"stacks/{stack.name}/stack.yaml"
     access, doors = _access(stack, values, templates, file), _doors(stack, values, templates, file)
-    routed = [service for service in services if service.meta.route]
-    if access.front and access.front not in {service.name for service in routed}:
-        raise UnknownName("routed service", access.front, [s.name for s in routed], hint="it is to answer at /")
+    routed = {service.name: (service, service.meta.route) for service in services if service.meta.route}
+    if access.front and access.front not in routed:
+        raise UnknownName("routed service", access.front, list(routed), hint="it is to answer at /")
     tunnel = next((tunnel for tunnel in tunnels if tunnel.name == access.kind), None)
     if tunnel and not access.domain:
         raise MissingValue(
@@ -90,7 +92,7 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
         vars=values,
         access=access,
         doors=doors,
-        routes=tuple(_route(service, access, doors) for service in routed),
+        routes=tuple(_route(*service, access, doors) for service in routed.values()),
     )
 
 
@@ -120,9 +122,7 @@ def _doors(stack: Stack, values: Mapping[str, Any], templates: Templates, file: 
     return doors
 
 
-def _route(service: Service, access: Access, doors: Doors) -> Route:
-    spec = service.meta.route
-    assert spec is not None
+def _route(service: Service, spec: RouteSpec, access: Access, doors: Doors) -> Route:
     if access.front == service.name and access.domain:
         url = f"https://{access.domain}"
     else:

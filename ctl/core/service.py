@@ -59,7 +59,7 @@ class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Owner and permission bits of a file that needs others than the usual: 0644, 0755 for scripts, 0600 with secrets."""
+    """Owner and permission bits of a file that needs other than 0644, 0755 for scripts, 0600 with secrets."""
 
     owner: str = "root:root"
     mode: str = ""
@@ -121,7 +121,9 @@ class Catalogue:
         templates = self._folders.get((kind, name))
         if templates is None:
             word = {"services": "service", "proxy": "proxy", "tunnel": "tunnel"}.get(kind, kind)
-            raise UnknownName(word, name, self.names(kind), hint="ctl services lists them" if kind == "services" else "")
+            raise UnknownName(
+                word, name, self.names(kind), hint="ctl services lists them" if kind == "services" else ""
+            )
         return Service(kind, name, _meta(kind, name, templates), templates)
 
 

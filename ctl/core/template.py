@@ -161,7 +161,9 @@ class Templates:
         try:
             return env.get_template(path).render(**values, _sink=sink)
         except jinja2.TemplateSyntaxError as error:
-            raise TemplateFault(label(error.name or path), error.message or "syntax error", line=error.lineno) from error
+            raise TemplateFault(
+                label(error.name or path), error.message or "syntax error", line=error.lineno
+            ) from error
         except jinja2.TemplateNotFound as error:
             raise TemplateFault(label(path), f"there is no template {error.name!r}") from error
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:

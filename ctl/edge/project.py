@@ -1,4 +1,4 @@
-"""The files of a project: inventory.yaml, .env, and the templates and stacks that come with the program or stand beside it."""
+"""The files of a project: inventory.yaml, .env, and the templates and stacks: the program's own and the project's."""
 
 from __future__ import annotations
 
