@@ -148,6 +148,9 @@ def hang_up(connection: fabric.Connection) -> None:
             # paramiko's reader looks up only every 100 ms; the end of the stream wakes it at once.
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+        if transport := connection.client.get_transport():
+            # After a failed handshake paramiko's timer runs on, in a thread that the end of the program would wait for.
+            transport.packetizer.complete_handshake()
         connection.client.close()
         if sock is not None:
             sock.close()
@@ -163,7 +166,7 @@ def _jumps(connection: fabric.Connection) -> list[tuple[str, int | None, str | N
         if match is None:
             raise paramiko.ConfigParseError(f"ProxyJump {text}")
         address = match["v6"] or match["host"]
-        if address in (connection.original_host, connection.host):
+        if address == connection.original_host:
             return []  # `Host *` with a ProxyJump speaks of the jump host too
         hops.append((address, int(match["port"]) if match["port"] else None, match["user"]))
     return hops
