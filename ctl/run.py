@@ -31,9 +31,9 @@ class Aim:
     only: Collection[str] = ()
 
 
-def look(transport: Transport, aim: Aim) -> Facts:
+def look(transport: Transport, aim: Aim, *, externals: bool = False) -> Facts:
     """One round trip. Raises Unreachable, HostUnfit."""
-    text = script.probe(aim.release, aim.templates)
+    text = script.probe(aim.release, aim.templates, externals=externals)
     result = transport.run(script.as_root(text), timeout=PROBE_SECONDS)
     if result.code != 0 and b"ctl-probe\t1" not in result.stdout:
         raise _refused(result, aim.release.host)
@@ -45,6 +45,11 @@ def propose(transport: Transport, aim: Aim) -> Plan:
     facts = look(transport, aim)
     preflight(aim.release, facts)
     return plan(aim.release, facts, phases=aim.phases, only=aim.only)
+
+
+def propose_bare(aim: Aim) -> Plan:
+    """The plan for a host on which nothing is there yet, without asking it."""
+    return plan(aim.release, Facts(), phases=aim.phases, only=aim.only)
 
 
 def contents(transport: Transport, changes: Iterable[FileChange]) -> Mapping[str, bytes]:

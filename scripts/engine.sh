@@ -23,7 +23,9 @@ if version=$(answers) && have debootstrap; then
 fi
 
 if [ "$(id -u)" != 0 ]; then
-    have sudo && sudo -n true 2>/dev/null || stop "root is needed to install and start an engine: sudo scripts/engine.sh"
+    if ! have sudo || ! sudo -n true 2>/dev/null; then
+        stop "root is needed to install and start an engine: sudo scripts/engine.sh"
+    fi
     exec sudo -n sh "$0" "$@"
 fi
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,28 +70,35 @@ def plan(
     phase: options.Phases = None,
     only: options.Only = None,
     script: Annotated[bool, typer.Option("--script", help="The very script that deploy would run.")] = False,
+    bare: Annotated[bool, typer.Option("--bare", help="As if the host were bare; nothing is connected to.")] = False,
     json: options.Json = False,
     detailed_exitcode: options.DetailedExitCode = False,
     key: options.Key = "",
     accept_new_host_key: options.AcceptNew = False,
 ) -> int:
     """What a deploy would change on a host, with diffs. Changes nothing."""
-    place = _workplace(context, stack, set_, key, accept_new_host_key)
-    host = place.host(target)
-    aim = place.aim(host, phase or ALL, only or ())
     from ctl import run  # noqa: PLC0415
     from ctl.cli.show import plan_json, plan_lines  # noqa: PLC0415
     from ctl.core import script as scripts  # noqa: PLC0415
 
-    with place.transport(host) as transport:
-        todo = run.propose(transport, aim)
-        if script:
-            out.console.file.write(scripts.script(todo, place.templates))
-        elif json:
-            print_json(plan_json(todo))
-        else:
-            for line in plan_lines(todo, run.contents(transport, todo.files)):
-                out.console.print(line)
+    place = _workplace(context, stack, set_, key, accept_new_host_key)
+    host = place.host(target)
+    aim = place.aim(host, phase or ALL, only or ())
+    now: Mapping[str, bytes] = {}
+    if bare:
+        todo = run.propose_bare(aim)
+    else:
+        with place.transport(host) as transport:
+            todo = run.propose(transport, aim)
+            if not (script or json):
+                now = run.contents(transport, todo.files)
+    if script:
+        out.console.file.write(scripts.script(todo, place.templates))
+    elif json:
+        print_json(plan_json(todo))
+    else:
+        for line in plan_lines(todo, now):
+            out.console.print(line)
     return 3 if detailed_exitcode and todo else 0
 
 
@@ -218,7 +225,8 @@ def _apply(place: Workplace, host: Host, transport: Transport, todo: Plan, *, pr
 
 def _tell_doors(todo: Plan, *, first: bool) -> None:
     for route in todo.release.routes:
-        err.line("  ", (route.url, "bold cyan"), (f"  {route.name}", "dim"))
+        for url in route.urls:
+            err.line("  ", (url, "bold cyan"), (f"  {route.name}", "dim"))
     if first:
         err.line("  the user and the password: ", (f"ctl secrets show {todo.release.host} --login", "bold"))
 

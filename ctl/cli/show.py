@@ -43,13 +43,13 @@ def plan_lines(plan: Plan, now: Mapping[str, bytes]) -> list[Text]:
         if change.phase != phase:
             phase = change.phase
             lines.append(Text(f"\n{PHASES[phase]}", "bold"))
-        lines.append(_line(change))
+        lines.append(change_line(change))
         if isinstance(change, FileChange):
             lines.extend(_diff(change, now, plan))
     return lines
 
 
-def _line(change: Change) -> Text:
+def change_line(change: Change) -> Text:
     if isinstance(change, StepChange):
         return _row("▸", "step", change.step.id.partition("/")[2], f"{change.step.title} ({change.reason})")
     sign = _SIGN[change.kind]

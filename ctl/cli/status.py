@@ -27,7 +27,7 @@ def status(
 ) -> int:
     """Services, health, units, disk and drift of hosts, from one look at each."""
     from ctl import run  # noqa: PLC0415
-    from ctl.cli.show import _line as change_line  # noqa: PLC0415
+    from ctl.cli.show import change_line  # noqa: PLC0415
     from ctl.cli.workplace import Wish, Workplace  # noqa: PLC0415
     from ctl.core.plan import plan  # noqa: PLC0415
 
@@ -38,7 +38,7 @@ def status(
         found: list[Plan] = []
         for host, aim in zip(hosts, aims, strict=True):
             with place.transport(host) as transport:
-                found.append(plan(aim.release, run.look(transport, aim)))
+                found.append(plan(aim.release, run.look(transport, aim, externals=True)))
         reports = [report(todo) for todo in found]
         if json:
             print_json(reports[0] if len(reports) == 1 else reports)
@@ -79,7 +79,11 @@ def report(todo: Plan) -> dict[str, Any]:
         "healthy": bool(services) and all(service["healthy"] for service in services.values()),
         "services": list(services.values()),
         "units": {name: {"active": unit.active, "enabled": unit.enabled} for name, unit in sorted(facts.units.items())},
-        "routes": [{"name": route.name, "url": route.url} for route in release.routes],
+        "routes": [{"name": route.name, "urls": list(route.urls)} for route in release.routes],
+        "externals": [
+            {"name": e.name, "url": e.url, "answers": facts.externals.get(e.name, "000") == "200"}
+            for e in release.externals
+        ],
         "memory": {"total": facts.memory, "free": facts.memory_free},
         "disk": {"total": facts.disk, "free": facts.disk_free},
         "locked": facts.locked,
@@ -98,7 +102,7 @@ def lines(data: dict[str, Any]) -> list[Text]:
             (data["host"], "bold"), f": {data['stack']}, release {data['release'] or '-'}  ", word, _capacity(data)
         )
     ]
-    urls = {route["name"]: route["url"] for route in data["routes"]}
+    urls = {route["name"]: "  ".join(route["urls"]) for route in data["routes"]}
     for service in data["services"]:
         mark = ("✓", "green") if service["healthy"] else ("✗", "red")
         state = ", ".join(
@@ -112,6 +116,9 @@ def lines(data: dict[str, Any]) -> list[Text]:
     for name, unit in data["units"].items():
         if unit["active"] != "active" and not name.endswith(".timer"):
             result.append(Text.assemble("  ", ("✗", "red"), f" unit {name}: {unit['active']}, {unit['enabled']}"))
+    for external in data["externals"]:
+        mark, word = (("✓", "green"), "answers") if external["answers"] else (("!", "yellow"), "does not answer")
+        result.append(Text.assemble("  ", mark, (f" {external['name']:<14} ", "bold"), f"{word:<20} ", external["url"]))
     if data["locked"]:
         result.append(Text("  a run is at work", "yellow"))
     if data["drift"]:

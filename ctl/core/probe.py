@@ -69,6 +69,8 @@ class Facts:
     checks: Mapping[str, bool] = field(default_factory=dict)
     containers: tuple[ContainerFact, ...] = ()
     units: Mapping[str, UnitFact] = field(default_factory=dict)
+    externals: Mapping[str, str] = field(default_factory=dict)
+    """Name → the HTTP status it answered with, `000` for none."""
 
 
 def clean(text: str, limit: int = 2000) -> str:
@@ -135,6 +137,7 @@ class _Reading:
             checks={name: answer == "yes" for name, answer in self.all("check", 2)},
             containers=tuple(_container(line) for line in self.all("container", 7)),
             units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},
+            externals={name: code for name, code in self.all("external", 2)},
         )
 
 

@@ -78,14 +78,27 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One door: the public URL of a service, and where the proxy sends its requests."""
+    """The doors of one service, its public URL first, and where the proxy sends their requests."""
 
     name: str
-    url: str
+    urls: tuple[str, ...]
     upstream: str
     websocket: bool = False
     stream: bool = False
     checks: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """A server outside the stack: where its services reach it, and the path that tells whether it answers."""
+
+    name: str
+    url: str
+    health: str = "/"
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,7 @@ class Release:
     steps: tuple[Step, ...]
     containers: tuple[Container, ...]
     routes: tuple[Route, ...]
+    externals: tuple[External, ...]
     memory: int
     """Megabytes that the services declare."""
     disk: int
@@ -125,6 +139,7 @@ class Release:
             steps=self.steps,
             containers=self.containers,
             routes=self.routes,
+            externals=self.externals,
             memory=self.memory,
             disk=self.disk,
         )
@@ -159,6 +174,7 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[Step, ...]
     containers: tuple[Container, ...]
     routes: tuple[Route, ...]
+    externals: tuple[External, ...]
     memory: int
     disk: int
 
@@ -179,6 +195,7 @@ def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
         steps=wire.steps,
         containers=wire.containers,
         routes=wire.routes,
+        externals=wire.externals,
         memory=wire.memory,
         disk=wire.disk,
     )

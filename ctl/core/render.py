@@ -9,9 +9,9 @@ from typing import Any
 
 from ctl.core import compose
 from ctl.core.document import dump
-from ctl.core.errors import MissingValue, TemplateFault
+from ctl.core.errors import InvalidFile, MissingValue, TemplateFault
 from ctl.core.quoting import compose as double_dollars
-from ctl.core.release import PHASES, Container, File, Release, Step, fingerprint, phase_number
+from ctl.core.release import PHASES, Container, External, File, Release, Step, fingerprint, phase_number
 from ctl.core.secret import Secret
 from ctl.core.selection import Selection
 from ctl.core.service import FileSpec, Service, megabytes
@@ -37,10 +37,22 @@ def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templ
         steps=tuple(sorted(steps, key=lambda step: (step.phase, step.id))),
         containers=tuple(work.containers),
         routes=selection.routes,
+        externals=_externals(selection, templates),
         memory=sum(megabytes(need.memory, file=f.folder, path="requires.memory") for f, need in needs),
         disk=sum(megabytes(need.disk, file=f.folder, path="requires.disk") for f, need in needs),
         secrets=tuple(secrets.values()),
     )
+
+
+def _externals(selection: Selection, templates: Templates) -> tuple[External, ...]:
+    file = f"stacks/{selection.stack.name}/stack.yaml"
+    found = []
+    for name, external in selection.stack.external.items():
+        url = templates.expand(external.url, {"vars": selection.vars}, file=file)
+        if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?", str(url)):
+            raise InvalidFile(file, f"{url!r} is not an http address", path=f"external.{name}.url")
+        found.append(External(name, url, external.health or "/"))
+    return tuple(found)
 
 
 class _Rendering:
@@ -191,7 +203,7 @@ class _Rendering:
             "doors": selection.doors,
             "route": routes.get(service.name),
             "routes": selection.routes,
-            "external": selection.stack.external,
+            "external": {external.name: external for external in _externals(selection, self.templates)},
             "subnet": selection.stack.network.subnet,
             "secret": secret,
         }

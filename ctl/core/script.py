@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from ctl.core import quoting
 from ctl.core.plan import ContainerChange, FileChange, Plan, StepChange
-from ctl.core.release import PHASES, Release, Step
+from ctl.core.release import PHASES, External, Release, Step
 from ctl.core.template import Templates
 
 HEALTH_SECONDS = 300
@@ -87,8 +87,8 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
             yield f"del {quoting.sh(change.path)}"
 
 
-def probe(release: Release, templates: Templates) -> str:
-    """The sh text that tells what `Facts` holds about the host."""
+def probe(release: Release, templates: Templates, *, externals: bool = False) -> str:
+    """The sh text that tells what `Facts` holds about the host; externals only on demand, they may let us wait."""
     units = [path.rsplit("/", 1)[1] for path in (file.path for file in release.files) if _is_unit(path)]
     lines = [
         "export LC_ALL=C.UTF-8 HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -102,14 +102,20 @@ def probe(release: Release, templates: Templates) -> str:
         "os",
         "machine",
         "memory_of_runs",
+        "containers &",
+        f"units {' '.join(quoting.sh(unit) for unit in units)} &",
         f"files {' '.join(quoting.sh(file.path) for file in release.files)}",
-        "containers",
-        f"units {' '.join(quoting.sh(unit) for unit in units)}",
-        *(f"check {quoting.sh(step.id)} {_name(step)}" for step in release.steps),
+        *(f"check {quoting.sh(step.id)} {_name(step)} &" for step in release.steps),
+        *(_external(external) for external in release.externals if externals),
+        "wait",
         "say end",
         "",
     ]
     return "\n".join(lines)
+
+
+def _external(external: External) -> str:
+    return f"external {quoting.sh(external.name)} {quoting.sh(external.url)} {quoting.sh(external.health)} &"
 
 
 def fetch(paths: Iterable[str]) -> str:

@@ -123,14 +123,13 @@ def _doors(stack: Stack, values: Mapping[str, Any], templates: Templates, file: 
 
 
 def _route(service: Service, spec: RouteSpec, access: Access, doors: Doors) -> Route:
+    port = "" if doors.port == 443 else f":{doors.port}"
+    urls = [f"https://{service.name}.{doors.domain}{port}"]
     if access.front == service.name and access.domain:
-        url = f"https://{access.domain}"
-    else:
-        port = "" if doors.port == 443 else f":{doors.port}"
-        url = f"https://{service.name}.{doors.domain}{port}"
+        urls.insert(0, f"https://{access.domain}")
     return Route(
         name=service.name,
-        url=url,
+        urls=tuple(urls),
         upstream=f"{spec.service or service.name}:{spec.port}",
         websocket=spec.websocket,
         stream=spec.stream,

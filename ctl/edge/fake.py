@@ -1,7 +1,7 @@
 """A host that exists only in a test: scripted answers, no I/O, every command remembered.
 
-    host = FakeTransport([("uname -m", Result(0, b"x86_64\\n", b"")), (is_probe, ConnectionLost("gone"))])
-    host = FakeTransport(lambda command, stdin: Result(0, stdin, b""))
+host = FakeTransport([("uname -m", Result(0, b"x86_64\\n", b"")), (is_probe, ConnectionLost("gone"))])
+host = FakeTransport(lambda command, stdin: Result(0, stdin, b""))
 """
 
 from __future__ import annotations

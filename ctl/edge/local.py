@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, cast
 
 from ctl.core.errors import MissingTool, RunFailed
 from ctl.core.ports import Result
@@ -81,31 +81,30 @@ def _started(request: bytes) -> subprocess.Popen[bytes]:
 
 def _pump(process: subprocess.Popen[bytes], stdin: bytes, capture: Capture) -> None:
     """Send stdin and drain both outputs, whichever is ready, until both outputs have ended."""
-    assert process.stdin and process.stdout and process.stderr  # noqa: S101 - they are pipes, see _started
-    takers = {process.stdout: capture.stdout, process.stderr: capture.stderr}
+    into, out, err = (cast(IO[bytes], pipe) for pipe in (process.stdin, process.stdout, process.stderr))
+    takers: dict[object, Callable[[bytes], None]] = {out: capture.stdout, err: capture.stderr}
     rest = memoryview(stdin)
     with selectors.DefaultSelector() as selector:
-        for output in takers:
+        for output in (out, err):
             selector.register(output, selectors.EVENT_READ)
         if rest:
-            os.set_blocking(process.stdin.fileno(), False)
-            selector.register(process.stdin, selectors.EVENT_WRITE)
+            os.set_blocking(into.fileno(), False)
+            selector.register(into, selectors.EVENT_WRITE)
         else:
-            process.stdin.close()
+            into.close()
         open_outputs = len(takers)
         while open_outputs:
             for key, _ in selector.select(capture.patience()):
-                stream = key.fileobj
-                if stream is process.stdin:
-                    rest = rest[_write(process.stdin, rest) :]
+                if key.fileobj is into:
+                    rest = rest[_write(into, rest) :]
                     capture.alive()
                     if not rest:
-                        selector.unregister(stream)
-                        process.stdin.close()
+                        selector.unregister(into)
+                        into.close()
                 elif chunk := os.read(key.fd, CHUNK):
-                    takers[stream](chunk)  # type: ignore[index]
+                    takers[key.fileobj](chunk)
                 else:
-                    selector.unregister(stream)
+                    selector.unregister(key.fileobj)
                     open_outputs -= 1
 
 

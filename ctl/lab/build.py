@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import docker
-from docker.errors import ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from ctl.core.errors import CtlError
 from ctl.lab import ground
@@ -37,6 +37,7 @@ def ensure(
     began = time.monotonic()
     say(f"building the image {name}")
     _build(client, recipe)
+    _forget_older(client, recipe)
     say(f"built the image {name} in {time.monotonic() - began:.0f} s")
     return recipe.image
 
@@ -68,8 +69,21 @@ def _build(client: docker.DockerClient, recipe: Recipe) -> None:
             raise CtlError(f"the lab image {recipe.name} did not build: {event['error']}", hint="\n".join(output[-8:]))
 
 
+def _forget_older(client: docker.DockerClient, recipe: Recipe) -> None:
+    """Remove what the recipe made before, unless a container still uses it, and the inner stages of the build."""
+    for image in client.images.list(name=f"{NAMESPACE}/{recipe.name}"):
+        for tag in image.tags:
+            if tag.startswith(f"{NAMESPACE}/{recipe.name}:") and tag != recipe.image:
+                try:
+                    client.images.remove(tag)
+                except APIError:
+                    continue
+    client.images.prune(filters={"dangling": True, "label": LABEL})
+
+
 def remove(client: docker.DockerClient) -> None:
     """Remove every image of the lab and what its builds left behind."""
     for image in client.images.list(filters={"reference": f"{NAMESPACE}/*"}):
         for tag in image.tags:
             client.images.remove(tag, force=True)
+    client.images.prune(filters={"dangling": True, "label": LABEL})

@@ -92,8 +92,9 @@ def _recipe(folder: Path, done: Mapping[str, Recipe], machine: Machine, ground: 
     files = [File("Dockerfile", dockerfile.encode())]
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != "Dockerfile":
-            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            files.append(File(str(path.relative_to(folder)), path.read_bytes(), mode))
+            data = path.read_bytes()
+            # Not from the file's own mode: an installed package may have lost it.
+            files.append(File(str(path.relative_to(folder)), data, 0o755 if data.startswith(b"#!") else 0o644))
     if GROUND in bases:
         files.extend(_machine_files(machine))
     serves = _SERVES.search(text)

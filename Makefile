@@ -1,0 +1,48 @@
+# `make demo` and `make test` do all the set-up on a fresh Debian or Ubuntu machine; both can be run twice.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup check test test-pure test-lab demo bench picture e2e-real clean
+
+help:  ## This list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: .venv/ready  ## The virtual environment, with all that the tests need
+
+.venv/ready: pyproject.toml scripts/setup.sh
+	@PYTHON=$(PYTHON) scripts/setup.sh
+
+check: setup  ## Style, types, layers, shell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck scripts/*.sh .ci/run
+
+test-pure: setup  ## The tests that need no host: under 20 s
+	$(BIN)/pytest -q -n 2 tests --ignore=tests/lab
+
+test-lab: setup  ## The tests on real hosts, in the lab
+	@scripts/engine.sh
+	$(BIN)/pytest -q tests/lab
+
+test: check test-pure  ## Everything but the slow real packages
+	@if scripts/engine.sh; then $(BIN)/pytest -q tests/lab; \
+	else echo "test: the lab suite was left out: no Docker engine can be had here"; fi
+
+demo: setup  ## A bare host becomes the lean-llm stack, on this machine
+	@scripts/demo.sh
+
+e2e-real: setup  ## The stack with the real n8n and Flowise from npm (slow)
+	@scripts/engine.sh
+	CTL_LAB_REAL=1 $(BIN)/pytest -q tests/e2e
+
+bench: setup  ## Times against tar | ssh and start-up times; nothing is asserted
+	$(BIN)/python bench/wire.py
+
+picture: setup  ## docs/deploy.svg, from a real plan and deploy
+	@scripts/engine.sh
+	$(BIN)/python scripts/picture.py docs/deploy.svg
+
+clean:  ## Lab hosts, registry, images, the virtual environment
+	-$(BIN)/ctl lab down --all --images
+	rm -rf .venv
