@@ -32,7 +32,7 @@ class Call:
 class FakeTransport:
     """Answers from a handler `(command, stdin) -> Result | Exception`, or from a script.
 
-    A script is a sequence of (text, answer) or (predicate, answer): the first entry whose text occurs in the command,
+    Without answers, any command is an error. A script is a sequence of (text, answer) or (predicate, answer): the first entry whose text occurs in the command,
     or whose predicate holds for it, answers, as often as it is asked. A command that nothing answers raises
     LookupError. An answer that is an exception is raised; if it is an Unreachable, the connection counts as lost.
 
@@ -40,7 +40,7 @@ class FakeTransport:
     whether a connection is open now.
     """
 
-    def __init__(self, answers: Handler | Script, *, chunk: int = 2**15) -> None:
+    def __init__(self, answers: Handler | Script = (), *, chunk: int = 2**15) -> None:
         """`chunk`: bytes of stdout handed to `on_stdout` at once."""
         self._answer = answers if callable(answers) else _scripted(answers)
         self._chunk = chunk

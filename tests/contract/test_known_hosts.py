@@ -28,9 +28,7 @@ def public(folder: Path, name: str) -> str:
 
 
 def check(file: Path, key: Path, host: str, *, accept_new: bool = False) -> None:
-    KnownHosts(file, accept_new=accept_new).missing_host_key(
-        paramiko.SSHClient(), host, paramiko.PKey.from_path(key)
-    )
+    KnownHosts(file, accept_new=accept_new).missing_host_key(paramiko.SSHClient(), host, paramiko.PKey.from_path(key))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_outputs_are_bytes_and_apart(host: Transport) -> None:
     assert result == Result(0, everything, everything + b"x")
 
 
-WEIRD = "it's \"q\" $HOME `id` $(id) \\ \\n \n\t é 日本 🦊 * ? [a] {b,c} ; & | < > # ! ~ % ^"
+WEIRD = 'it\'s "q" $HOME `id` $(id) \\ \\n \n\t é 日本 🦊 * ? [a] {b,c} ; & | < > # ! ~ % ^'
 
 
 def test_the_command_arrives_unchanged(host: Transport) -> None:
