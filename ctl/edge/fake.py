@@ -32,9 +32,10 @@ class Call:
 class FakeTransport:
     """Answers from a handler `(command, stdin) -> Result | Exception`, or from a script.
 
-    Without answers, any command is an error. A script is a sequence of (text, answer) or (predicate, answer): the first entry whose text occurs in the command,
+    A script is a sequence of (text, answer) or (predicate, answer): the first entry whose text occurs in the command,
     or whose predicate holds for it, answers, as often as it is asked. A command that nothing answers raises
-    LookupError. An answer that is an exception is raised; if it is an Unreachable, the connection counts as lost.
+    LookupError; without a script, that is every command. An answer that is an exception is raised; if it is an
+    Unreachable, the connection counts as lost.
 
     `calls` are the commands in order, `connections` and `channels` what they would have cost over SSH, `connected`
     whether a connection is open now.
