@@ -61,6 +61,8 @@ class Recipe:
     serves: Upstream | None
     digest: str
     """The first 16 hex digits of a SHA-256 over the files and the digests of the bases."""
+    own: str
+    """The same over the folder alone, as it stands in the repository."""
 
     @property
     def image(self) -> str:
@@ -88,18 +90,19 @@ def _recipe(folder: Path, done: Mapping[str, Recipe], machine: Machine, ground: 
     text = (folder / "Dockerfile").read_text()
     bases = _bases(folder)
     images = {GROUND: ground} | {base: done[base].image for base in bases if base in done}
-    dockerfile = _FROM.sub(lambda found: found[1] + images[found[2]], text)
-    files = [File("Dockerfile", dockerfile.encode())]
+    written = File("Dockerfile", text.encode())
+    files = [File("Dockerfile", _FROM.sub(lambda found: found[1] + images[found[2]], text).encode())]
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != "Dockerfile":
             data = path.read_bytes()
             # Not from the file's own mode: an installed package may have lost it.
             files.append(File(str(path.relative_to(folder)), data, 0o755 if data.startswith(b"#!") else 0o644))
+    own = _digest([written, *files[1:]])
     if GROUND in bases:
         files.extend(_machine_files(machine))
     serves = _SERVES.search(text)
     upstream = Upstream(serves[1], serves[2], serves[3]) if serves else None
-    return Recipe(folder.name, tuple(files), bases, upstream, _digest(files))
+    return Recipe(folder.name, tuple(files), bases, upstream, _digest(files), own)
 
 
 def _machine_files(machine: Machine) -> Iterable[File]:

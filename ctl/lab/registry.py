@@ -34,7 +34,7 @@ def ensure(
     say: Callable[[str], None],
 ) -> None:
     """Have the registry running on that network, with every image that a recipe says it serves."""
-    container = _running(client, build.ensure(client, machine, recipes, "registry", say=say), network, say=say)
+    container = _running(client, machine, recipes, network, say=say)
     port = int(container.attrs["HostConfig"]["PortBindings"]["443/tcp"][0]["HostPort"])
     _wait(port)
     for recipe in recipes.values():
@@ -46,10 +46,21 @@ def ensure(
             say(f"the registry serves {recipe.serves}")
 
 
-def _running(client: docker.DockerClient, image: str, network: str, *, say: Callable[[str], None]) -> Container:
-    """The registry's container, made anew if the recipe, the authority or the names changed; its storage stays."""
+def _running(
+    client: docker.DockerClient,
+    machine: Machine,
+    recipes: Mapping[str, Recipe],
+    network: str,
+    *,
+    say: Callable[[str], None],
+) -> Container:
+    """The registry's container, made anew if its folder, the authority or the names changed; its storage stays.
+
+    Not if only its base changed: a host may be pulling, and two checkouts would take turns in replacing it.
+    """
     authority = keys.authority()
-    made_from = sha256(b"\n".join([image.encode(), authority.pem, *(name.encode() for name in NAMES)])).hexdigest()[:16]
+    parts = (recipes["registry"].own.encode(), authority.pem, *(name.encode() for name in NAMES))
+    made_from = sha256(b"\n".join(parts)).hexdigest()[:16]
     try:
         container = client.containers.get(CONTAINER)
     except NotFound:
@@ -60,6 +71,7 @@ def _running(client: docker.DockerClient, image: str, network: str, *, say: Call
                 container.start()
             return container
         container.remove(force=True)
+    image = build.ensure(client, machine, recipes, "registry", say=say)
     certificate, key = keys.server(authority, (*NAMES, "localhost"))
     container = client.containers.create(
         image,

@@ -131,7 +131,7 @@ def _create(client: docker.DockerClient, name: str, image: str) -> Container:
         cgroupns="host",
         tmpfs={"/run": "", "/run/lock": "", "/tmp": "exec"},  # noqa: S108
         binds=["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
-        # `reboot` inside ends the container with a status that is not 0, and the engine boots it again.
+        # `reboot` and `poweroff` inside end the container with a status that is not 0, and the engine boots it again.
         restart_policy={"Name": "on-failure"},
     )
     # What the command line calls --security-opt systempaths=unconfined.
