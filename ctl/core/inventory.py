@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ctl.core.document import decode
+from ctl.core.document import convert, load
 from ctl.core.errors import InvalidFile, UnknownName
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -65,15 +65,15 @@ class Host:
 
 def decode_inventory(text: str, *, file: str) -> Inventory:
     """Raises InvalidFile; an empty file is an empty inventory."""
-    if not text.strip():
+    document = load(text, file=file)
+    if document.data is None:
         return Inventory()
-    inventory = decode(text, Inventory, file=file)
+    inventory = convert(document, Inventory)
     for group, members in inventory.groups.items():
-        if group in inventory.hosts:
-            raise InvalidFile(file, "a host has this name too", path=f"groups.{group}")
-        for member in members:
-            if member not in inventory.hosts:
-                raise InvalidFile(file, f"no host is named {member!r}", path=f"groups.{group}")
+        strangers = [member for member in members if member not in inventory.hosts]
+        if group in inventory.hosts or strangers:
+            problem = f"no host is named {strangers[0]!r}" if strangers else "a host has this name too"
+            raise InvalidFile(file, problem, line=document.line(("groups", group)), path=f"groups.{group}")
     return inventory
 
 

@@ -14,7 +14,7 @@ from ctl.core.quoting import compose as double_dollars
 from ctl.core.release import PHASES, Container, External, File, Release, Step, fingerprint, phase_number
 from ctl.core.secret import Secret
 from ctl.core.selection import Selection
-from ctl.core.service import FileSpec, Service, megabytes
+from ctl.core.service import KINDS, FileSpec, Service, megabytes
 from ctl.core.stack import ServiceOverride
 from ctl.core.template import Sink, Templates, label
 
@@ -234,7 +234,9 @@ def _spell(data: Any, target: str, path: str) -> str:
 
 
 def check_phase_folders(templates: Mapping[str, str]) -> None:
-    """Raises TemplateFault for a folder under `phases/` that is no phase."""
+    """Raises TemplateFault for a file under `phases/` or `<folder>/steps/` that is in none of the four phases."""
     for path in templates:
-        if path.startswith("phases/") and path.count("/") > 1 and path.split("/")[1] not in PHASES.values():
-            raise TemplateFault(label(path), f"phases are {', '.join(PHASES.values())}")
+        kind, *parts = path.split("/")
+        inside = parts if kind == "phases" else parts[2:] if kind in KINDS and parts[1:2] == ["steps"] else None
+        if inside and inside != ["x-ctl.yaml"] and (len(inside) == 1 or inside[0] not in PHASES.values()):
+            raise TemplateFault(label(path), f"is in no phase: {', '.join(PHASES.values())}")

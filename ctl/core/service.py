@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,6 +19,9 @@ from ctl.core.errors import InvalidFile, UnknownName
 from ctl.core.secret import SecretSpec
 
 KINDS = ("services", "proxy", "tunnel", "phases")
+
+Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+Mode = Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")]
 
 
 class Var(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +32,12 @@ class Var(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optional: bool = False
     choices: tuple[str, ...] = ()
     pattern: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"the pattern {self.pattern!r} is no regular expression: {error}") from error
 
 
 class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,8 +70,8 @@ class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Owner and permission bits of a file that needs other than 0644, 0755 for scripts, 0600 with secrets."""
 
-    owner: str = "root:root"
-    mode: str = ""
+    owner: Owner = "root:root"
+    mode: Mode = ""
 
 
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,7 +116,7 @@ class Catalogue:
         folders: dict[tuple[str, str], dict[str, str]] = {}
         for path, text in templates.items():
             kind, _, rest = path.partition("/")
-            if kind not in KINDS:
+            if kind not in KINDS or (kind != "phases" and "/" not in rest):
                 continue
             name, inside = ("phases", rest) if kind == "phases" else rest.split("/", 1)
             folders.setdefault((kind, name), {})[inside] = text

@@ -96,7 +96,7 @@ def resolve_vars(declared: Mapping[str, Var], given: Mapping[str, Any], *, sourc
             raise InvalidFile(source, f"expected {_KIND[type(var.default)]}, got {value!r}", path=where)
         if name in given and not isinstance(value, (str, int, float, bool, list, dict)):
             raise InvalidFile(source, "a variable needs a value", path=where)
-        if var.choices and value not in var.choices:
+        if var.choices and value is not None and value not in var.choices:
             raise InvalidFile(source, f"expected one of {', '.join(var.choices)}, got {value!r}", path=where)
         if var.pattern and value is not None and not re.fullmatch(var.pattern, str(value)):
             raise InvalidFile(source, f"{value!r} is not {var.about}", path=where)

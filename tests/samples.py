@@ -1,0 +1,232 @@
+"""What several suites build on: the shipped templates, a small release made by hand, and hosts that exist only here."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ctl.core.inventory import Host
+from ctl.core.plan import Plan
+from ctl.core.ports import Result
+from ctl.core.probe import ContainerFact, Facts, FileFact
+from ctl.core.release import Container, File, Release, Route, Step
+from ctl.core.render import render
+from ctl.core.secret import Secret
+from ctl.core.selection import Selection, select
+from ctl.core.service import Catalogue
+from ctl.core.template import Templates
+from ctl.edge.project import Project
+
+REPOSITORY = Path(__file__).parent.parent
+PROJECT = Project(Path("/nonexistent"))
+NGROK = {"ngrok_domain": "example.ngrok-free.app"}
+
+
+@cache
+def texts() -> Mapping[str, str]:
+    return PROJECT.templates()
+
+
+@cache
+def templates() -> Templates:
+    return Templates(texts())
+
+
+def selection(stack: str = "lean-llm", own: Mapping[str, str] | None = None, **host: Any) -> Selection:
+    """What a host with these settings runs; `own` are templates of the project, over the shipped ones."""
+    host = {"vars": NGROK, **host}
+    known = Catalogue({**texts(), **(own or {})})
+    entry = Host(name="h1", address="203.0.113.1", user="root", port=22, stack=stack, **host)
+    return select(entry, PROJECT.stack(stack), known, Templates(known.templates), source="inventory.yaml")
+
+
+def secrets_for(chosen: Selection) -> dict[str, Secret]:
+    """A fixed value for every secret that is asked for, with all that is awkward to quote in it."""
+    return {name: Secret(name, f"{name.lower()}-'\"$x#\\ z") for name in chosen.secrets}
+
+
+def rendered(stack: str = "lean-llm", own: Mapping[str, str] | None = None, **host: Any) -> Release:
+    chosen = selection(stack, own, **host)
+    return render(chosen, secrets_for(chosen), Templates({**texts(), **(own or {})}))
+
+
+ROOT = "/opt/small"
+APP_FILE = f"{ROOT}/stacks/app/app.conf"
+UNIT = "/etc/systemd/system/small-app.service"
+
+
+def step(step_id: str = "1-setup/10-a", phase: int = 1, mark: str = "s1", inputs: tuple[str, ...] = ()) -> Step:
+    return Step(step_id, f"title of {step_id}", "check() { :; }\napply() { :; }\n", phase, mark, inputs)
+
+
+def release(**changes: Any) -> Release:
+    """Two files, three steps, two containers: enough for every rule of a plan."""
+    whole = Release(
+        host="h1",
+        stack="small",
+        root=ROOT,
+        subnet="172.30.0.0/24",
+        files=(
+            File(APP_FILE, b"a = 1\n", 2),
+            File(UNIT, b"[Unit]\n", 3),
+        ),
+        steps=(
+            step(),
+            step("3-configure/10-units", 3, "s2", (UNIT,)),
+            step("3-configure/20-extra@app", 3, "s3"),
+        ),
+        containers=(
+            Container("app", "app", "app:1", "f1", 2, (APP_FILE,)),
+            Container("db", "db", "db:2", "f2"),
+        ),
+        routes=(Route("app", ("https://app.localhost",), "app:80"),),
+        externals=(),
+        memory=512,
+        disk=1024,
+    )
+    return replace(whole, **changes)
+
+
+def fit(**changes: Any) -> Facts:
+    """A bare server that can carry anything."""
+    bare = Facts(
+        os="debian",
+        version="13",
+        codename="trixie",
+        os_name="Debian GNU/Linux 13",
+        arch="x86_64",
+        bits="64",
+        memory=8000,
+        memory_free=6000,
+        disk=50000,
+        disk_free=40000,
+        time=1700000000,
+        systemd=True,
+    )
+    return replace(bare, **changes)
+
+
+def settled(wanted: Release, **changes: Any) -> Facts:
+    """What a host says on which the release is in place and nothing is to be done."""
+    files = {file.path: FileFact(file.sha, file.mode, file.owner) for file in wanted.files}
+    there = fit(
+        docker="running",
+        current=wanted.id,
+        files=files,
+        applied=dict(files),
+        stamps={each.id: each.fingerprint for each in wanted.steps},
+        checks={each.id: True for each in wanted.steps},
+        containers=tuple(container_fact(each) for each in wanted.containers),
+    )
+    return replace(there, **changes)
+
+
+def container_fact(wanted: Container, **changes: Any) -> ContainerFact:
+    running = ContainerFact(
+        id=f"id-of-{wanted.name}",
+        name=wanted.name,
+        state="running",
+        health="healthy",
+        fingerprint=wanted.fingerprint,
+        image=wanted.image,
+        service=wanted.service,
+        status="Up 2 hours (healthy)",
+    )
+    return replace(running, **changes)
+
+
+def probe_output(facts: Facts) -> bytes:
+    """What the probe prints on a host with these facts."""
+    lines: list[tuple[object, ...]] = [
+        ("ctl-probe", 1),
+        ("os", facts.os, facts.os_like, facts.version, facts.codename, facts.os_name),
+        ("arch", facts.arch, facts.bits),
+        ("memory", facts.memory * 1024, facts.memory_free * 1024),
+        ("disk", facts.disk * 1024, facts.disk_free * 1024),
+        ("time", facts.time),
+        ("systemd", "yes" if facts.systemd else "no"),
+        ("tools", " ".join(facts.missing_tools)),
+        ("current", facts.current),
+        *([("lock", facts.lock)] if facts.locked else []),
+        *(("applied", was.sha, f"{was.mode:04o}", was.owner, path) for path, was in facts.applied.items()),
+        *(("stamp", name, mark) for name, mark in facts.stamps.items()),
+        *(("sha", now.sha, path) for path, now in facts.files.items()),
+        *(("mode", f"{now.mode:o}", now.owner, path) for path, now in facts.files.items()),
+        *(("container", c.id, c.name, c.state, c.status, c.fingerprint, c.image, c.service) for c in facts.containers),
+        ("docker", facts.docker),
+        *(("unit", name, unit.active, unit.sub, unit.enabled) for name, unit in facts.units.items()),
+        *(("check", name, "yes" if answer else "no") for name, answer in facts.checks.items()),
+        *(("external", name, status) for name, status in facts.externals.items()),
+        ("end",),
+    ]
+    return "".join("\t".join(map(str, line)) + "\n" for line in lines).encode()
+
+
+def sent(command: str) -> str:
+    """The sh text inside a command that `script.as_root` made."""
+    packed = command.split("printf %s ", 1)[1].split(" ", 1)[0]
+    return gzip.decompress(base64.b64decode(packed)).decode()
+
+
+def members(archive: bytes) -> dict[str, bytes]:
+    """The files of a tar.gz."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return {entry.name: tar.extractfile(entry).read() for entry in tar if entry.isfile()}  # type: ignore[union-attr]
+
+
+class Machine:
+    """A host for FakeTransport: it tells its facts, hands over files, and answers a run with a log.
+
+    `facts` may be a function of the release: a machine that is as the release wants it, whichever that is. `started`
+    holds the archives of the runs, `texts` every sh text that was sent.
+    """
+
+    def __init__(
+        self,
+        facts: Facts | Callable[[str], Facts],
+        *,
+        log: bytes = b"@ release r\n@ exit 0\n",
+        contents: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self.facts, self.log, self.contents = facts, log, contents or {}
+        self.started: list[bytes] = []
+        self.texts: list[str] = []
+
+    def __call__(self, command: str, stdin: bytes) -> Result | Exception:
+        text = sent(command)
+        self.texts.append(text)
+        if "say ctl-probe 1" in text:
+            return Result(0, probe_output(self.facts(text) if callable(self.facts) else self.facts), b"")
+        if text.startswith("tar -c"):
+            return Result(0, self.tar(), b"")
+        if "tar -xzf" in text:
+            self.started.append(stdin)
+            return Result(0, self.log, b"")
+        raise LookupError(text)
+
+    def tar(self) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for path, content in self.contents.items():
+                entry = tarfile.TarInfo(path)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+        return buffer.getvalue()
+
+
+def names(plan: Plan) -> list[str]:
+    """The changes of a plan, short: `create /etc/x`, `step 1-setup/10-a`, `recreate app`."""
+    return [_name(change) for change in plan.changes]
+
+
+def _name(change: Any) -> str:
+    if hasattr(change, "step"):
+        return f"step {change.step.id}"
+    return f"{change.kind} {getattr(change, 'path', None) or change.name}"
