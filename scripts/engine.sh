@@ -29,6 +29,11 @@ if [ "$(id -u)" != 0 ]; then
     exec sudo -n sh "$0" "$@"
 fi
 
+# Before anything is installed in vain.
+if ! answers >/dev/null && ! unshare --mount --net --pid --fork true 2>/dev/null; then
+    stop "no engine can run here: this machine does not let root make namespaces (a container without the rights?)"
+fi
+
 # --- install what is missing --------------------------------------------------------------------------------------------
 
 missing=
@@ -73,8 +78,6 @@ wait_for_engine() {
 }
 
 if ! version=$(answers); then
-    unshare --mount --net --pid --fork true 2>/dev/null ||
-        stop "no engine can run here: this machine does not let root make namespaces (a container without the rights?)"
     if [ -d /run/systemd/system ]; then
         say "starting docker.service"
         systemctl start docker || stop "docker.service did not start: see journalctl -u docker"
