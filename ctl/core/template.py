@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
-from jinja2 import DictLoader, StrictUndefined
+from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.runtime import Context
 
 from ctl.core import quoting
@@ -26,6 +26,16 @@ from ctl.core.errors import TemplateFault
 from ctl.core.secret import MASK, Secret, bcrypt_hash
 
 _HARMLESS = re.compile(r"[A-Za-z0-9._/:@,+=-]*")
+# What a template can raise by itself: undefined names, wrong types, arithmetic, an include that includes itself.
+_FAULTS = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+)
 _MARK = re.compile("\ue000([0-9]+)\ue001")
 
 
@@ -79,9 +89,24 @@ FILTERS: Mapping[str, Callable[..., str]] = {
 def _plain(sink: Sink, value: Any) -> str:
     if isinstance(value, Secret):
         return sink.reveal(value)
+    if isinstance(value, StrictUndefined):
+        str(value)  # raises what Jinja raises for an undefined name
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise TypeError(f"expected a text or an integer, got {'nothing' if value is None else repr(value)}")
-    return str(value)
+    return _unmasked(str(value))
+
+
+def _unmasked(text: str) -> str:
+    """The text, unless a secret was made into one before it came here (`~`, `join`, `string`)."""
+    if MASK in text:
+        raise ValueError("a secret's mask would be rendered instead of its value: let it stand alone in {{ }}")
+    return text
+
+
+def _bcrypt(password: Any, salt: Any) -> Secret:
+    if not (isinstance(password, Secret) and isinstance(salt, Secret)):
+        raise TypeError("bcrypt takes secrets: password | bcrypt(salt)")
+    return bcrypt_hash(password, salt)
 
 
 @jinja2.pass_context
@@ -98,7 +123,9 @@ def _into_text(context: Context, value: Any) -> str:
 def _into_yaml(context: Context, value: Any) -> str:
     sink: Sink = context["_sink"]
     if isinstance(value, StrictUndefined):
-        str(value)  # raises what Jinja raises for an undefined name
+        str(value)
+    if isinstance(value, str) and _MARK.search(value):
+        raise ValueError("a macro or a {% set %} block (or a text with U+E000 in it) cannot be used in a YAML template")
     sink.values.append(value)
     return f"\ue000{len(sink.values) - 1}\ue001"
 
@@ -108,7 +135,8 @@ class Templates:
 
     def __init__(self, texts: Mapping[str, str], *, cache: jinja2.BytecodeCache | None = None) -> None:
         options: dict[str, Any] = {
-            "loader": DictLoader(dict(texts)),
+            # Compiled under its path, so that a fault in an included template names that one.
+            "loader": FunctionLoader(lambda path: (texts[path], path, lambda: True) if path in texts else None),
             "undefined": StrictUndefined,
             "keep_trailing_newline": True,
             "trim_blocks": True,
@@ -122,7 +150,7 @@ class Templates:
         self._yaml = jinja2.Environment(finalize=_into_yaml, **options)  # noqa: S701
         for name, quote in FILTERS.items():
             self._text.filters[name] = _quoter(quote)
-        self._text.filters["bcrypt"] = bcrypt_hash
+        self._text.filters["bcrypt"] = _bcrypt
 
     def text(self, path: str, values: Mapping[str, Any], sink: Sink) -> str:
         """Raises TemplateFault with the template and line."""
@@ -153,7 +181,7 @@ class Templates:
         sink = Sink(secrets_allowed=False)
         try:
             text = self._yaml.from_string(data).render(**values, _sink=sink)
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
+        except _FAULTS as error:
             raise TemplateFault(file, f"{data!r}: {error}") from error
         return _fill(text, sink, file)
 
@@ -166,11 +194,11 @@ class Templates:
             ) from error
         except jinja2.TemplateNotFound as error:
             raise TemplateFault(label(path), f"there is no template {error.name!r}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        except _FAULTS as error:
             # Jinja rewrites tracebacks so that frames of templates carry the template's own name and line.
-            frames = traceback.extract_tb(error.__traceback__)
-            lines = [frame.lineno for frame in frames if frame.filename in {path, "<template>"}]
-            raise TemplateFault(label(path), str(error), line=lines[-1] if lines else None) from error
+            frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+            place, at = next((frame for frame in reversed(frames) if frame[0] in self._texts), (path, None))
+            raise TemplateFault(label(place), str(error), line=at) from error
 
 
 def label(path: str) -> str:
@@ -179,7 +207,15 @@ def label(path: str) -> str:
 
 def _fill(data: Any, sink: Sink, file: str) -> Any:
     if isinstance(data, dict):
-        return {_fill(key, sink, file): _fill(value, sink, file) for key, value in data.items()}
+        filled: dict[str, Any] = {}
+        for key, value in data.items():
+            name = _fill(key, sink, file)
+            if not isinstance(name, str):
+                raise TemplateFault(file, f"a key has to be a text, not {name!r}")
+            if name in filled:
+                raise TemplateFault(file, f"the key {name!r} stands twice in one mapping")
+            filled[name] = _fill(value, sink, file)
+        return filled
     if isinstance(data, list):
         return [_fill(item, sink, file) for item in data]
     if not isinstance(data, str):
@@ -197,13 +233,13 @@ def _value(value: Any, sink: Sink) -> Any:
     if isinstance(value, Secret):
         return sink.reveal(value)
     if isinstance(value, str):
-        return sink.on_text(value)
+        return sink.on_text(_unmasked(value))
     if isinstance(value, Mapping):
         return {key: _value(item, sink) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_value(item, sink) for item in value]
-    if value is None:
-        raise TypeError("expected a value, got nothing")
+    if not isinstance(value, (bool, int, float)):
+        raise TypeError(f"expected a value, got {'nothing' if value is None else type(value).__name__}")
     return value
 
 
