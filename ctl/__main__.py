@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ctl.core.errors import CtlError
+    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,12 +54,14 @@ def run(arguments: list[str]) -> int:
         )
 
 
-def tell(error: CtlError, code: int | None = None) -> int:
+def tell(error: Exception, code: int | None = None) -> int:
     """Print an error for a person; returns the exit code."""
-    from ctl.cli.terminal import err  # noqa: PLC0415
+    from ctl.cli import terminal  # noqa: PLC0415
+    from ctl.core.errors import CtlError  # noqa: PLC0415
 
-    err.print_error(error.message, error.hint)
-    return error.exit_code if code is None else code
+    known = error if isinstance(error, CtlError) else CtlError(str(error))
+    terminal.tell(known)
+    return known.exit_code if code is None else code
 
 
 if __name__ == "__main__":

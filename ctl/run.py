@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ctl.core import probe, script
-from ctl.core.errors import ConnectionLost, CtlError, HostUnfit, RunFailed
+from ctl.core.errors import ConnectionLost, CtlError, HostUnfit, RunFailed, Unhealthy, Unreachable
+from ctl.core.history import About, History, parse_history, summary
 from ctl.core.plan import FileChange, Plan, plan, preflight
 from ctl.core.ports import Result, Transport
 from ctl.core.probe import Facts
-from ctl.core.release import Release
+from ctl.core.release import Release, load_release
 from ctl.core.report import Event, Log, Outcome, locked
 from ctl.core.template import Templates
 
 PROBE_SECONDS = 60
+HOSTS_AT_ONCE = 16
+T = TypeVar("T")
 MAX_FETCH = 16 * 1024 * 1024
-RECONNECTS = 20
+RECONNECT_PAUSES = (0.2, 0.5, 1, 2, *(5,) * 60)
+"""Seconds between attempts to get back to a run: some five minutes in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,34 @@ class Aim:
     only: Collection[str] = ()
 
 
+def each(works: Sequence[Callable[[], T]]) -> list[T | CtlError]:
+    """Every host's work, side by side; in place of a result that host's error, which stops no other."""
+
+    def one(work: Callable[[], T]) -> T | CtlError:
+        try:
+            return work()
+        except CtlError as error:
+            return error
+
+    if len(works) == 1:
+        return [one(works[0])]
+    with ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE) as pool:
+        return list(pool.map(one, works))
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who applies a plan, under which name, and how they follow it. `started` is in seconds since 1970."""
+
+    run_id: str
+    command: str
+    who: str
+    started: int
+    listen: Callable[[Event], None]
+    detach: bool = False
+    sleep: Callable[[float], None] = time.sleep
+
+
 def look(transport: Transport, aim: Aim, *, externals: bool = False) -> Facts:
     """One round trip. Raises Unreachable, HostUnfit."""
     text = script.probe(aim.release, aim.templates, externals=externals)
@@ -40,9 +75,16 @@ def look(transport: Transport, aim: Aim, *, externals: bool = False) -> Facts:
     return probe.parse(result.stdout)
 
 
-def propose(transport: Transport, aim: Aim) -> Plan:
-    """Probe and plan, and whether the host can carry it. Nothing is changed. Raises HostUnfit, Unreachable."""
+def propose(transport: Transport, aim: Aim, *, wait: float = 0, sleep: Callable[[float], None] = time.sleep) -> Plan:
+    """Probe and plan, and whether the host can carry it. Nothing is changed. Raises HostUnfit, Unreachable.
+
+    With `wait` (seconds), as long as another run is at work, it looks again.
+    """
     facts = look(transport, aim)
+    while facts.locked and wait > 0:
+        sleep(min(2.0, wait))
+        wait -= 2
+        facts = look(transport, aim)
     preflight(aim.release, facts)
     return plan(aim.release, facts, phases=aim.phases, only=aim.only)
 
@@ -60,66 +102,150 @@ def contents(transport: Transport, changes: Iterable[FileChange]) -> Mapping[str
     result = transport.run(script.as_root(script.fetch(paths)), timeout=PROBE_SECONDS)
     if len(result.stdout) > MAX_FETCH:
         raise RunFailed("the files to compare are too large")
-    found: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(result.stdout)) as tar:
-        for entry in tar:
-            if entry.isfile() and (file := tar.extractfile(entry)):
-                found["/" + entry.name.lstrip("/")] = file.read()
-    return found
+    return {"/" + name.lstrip("/"): content for name, content in _untar(result.stdout).items()}
 
 
-def apply(
-    transport: Transport, todo: Plan, templates: Templates, *, run_id: str, holder: str, listen: Callable[[Event], None]
-) -> Outcome:
+def apply(transport: Transport, todo: Plan, aim: Aim, watch: Watch) -> Outcome:
     """Start the run, follow its log to the end, through lost connections. Raises RunFailed's children, Locked."""
     if todo.facts.locked:
         raise locked(todo.release.host, todo.facts.lock)
-    outcome = _Follower(transport, todo.release, run_id, listen)
-    outcome.start(script.archive(todo, templates, holder=holder))
-    outcome.outcome.raise_for_failure(todo.release.host)
-    return outcome.outcome
+    about = About(
+        release=todo.release.id,
+        previous=todo.facts.current,
+        command=watch.command,
+        who=watch.who,
+        started=watch.started,
+        changes=summary(todo),
+    )
+    follower = _Follower(transport, todo.release.host, todo.release.root, watch)
+    follower.start(script.archive(todo, aim.templates, about=about))
+    if not watch.detach:
+        follower.outcome.raise_for_failure(todo.release.host)
+    return follower.outcome
+
+
+def bring(transport: Transport, todo: Plan, aim: Aim, watch: Watch, *, rollback: bool) -> Outcome:
+    """Apply; if what came up is not healthy, bring back the release that was there before, and say so.
+
+    Raises as `apply` does.
+    """
+    try:
+        return apply(transport, todo, aim, watch)
+    except Unhealthy as error:
+        before = todo.facts.current
+        if not rollback or not before or before == todo.release.id:
+            raise
+        watch.listen(Event("rollback", (before,)))
+        try:
+            go_back(transport, aim, before, replace(watch, run_id=f"{watch.run_id}-back", command="automatic rollback"))
+        except CtlError as second:
+            raise Unhealthy(
+                f"{error.message}\nand release {before} could not be brought back: {second.message}", hint=second.hint
+            ) from error
+        raise Unhealthy(f"{error.message}\nrelease {before} is back in its place", hint=error.hint) from error
+
+
+def attach(transport: Transport, host: str, root: str, watch: Watch) -> Outcome:
+    """Follow a run that is at work, or read the log of one that has ended. Raises as `apply` does."""
+    follower = _Follower(transport, host, root, watch)
+    follower.go_on(None)
+    follower.outcome.raise_for_failure(host)
+    return follower.outcome
+
+
+def history(transport: Transport, host: str, root: str) -> History:
+    result = transport.run(script.as_root(script.history(root)), timeout=PROBE_SECONDS)
+    if result.code != 0:
+        raise _refused(result, host)
+    return parse_history(result.stdout)
+
+
+def kept_release(transport: Transport, host: str, root: str, release_id: str) -> Release:
+    """A release as it is kept on the host, whole. Raises RunFailed, InvalidFile."""
+    result = transport.run(script.as_root(script.fetch_release(root, release_id)), timeout=PROBE_SECONDS)
+    if result.code != 0:
+        raise RunFailed(f"{host} does not have the release {release_id}", hint=f"ctl history {host}")
+    members = _untar(result.stdout)
+    blobs = {name.removeprefix("files/"): content for name, content in members.items() if name.startswith("files/")}
+    return load_release(members.get("release.json", b""), blobs)
+
+
+def go_back(transport: Transport, aim: Aim, release_id: str, watch: Watch) -> Plan:
+    """Bring a kept release back, by the same plan and apply. Raises what they raise."""
+    old = replace(aim, release=kept_release(transport, aim.release.host, aim.release.root, release_id))
+    todo = propose(transport, old)
+    if todo:
+        apply(transport, todo, old, watch)
+    return todo
 
 
 class _Follower:
     """Reads a run's log once, from its first byte to its last, over as many connections as it takes."""
 
-    def __init__(self, transport: Transport, release: Release, run_id: str, listen: Callable[[Event], None]) -> None:
-        self.transport, self.release, self.run_id, self.listen = transport, release, run_id, listen
+    def __init__(self, transport: Transport, host: str, root: str, watch: Watch) -> None:
+        self.transport, self.host, self.root, self.watch = transport, host, root, watch
         self.log = Log()
-        self.outcome = Outcome(run=run_id)
+        self.outcome = Outcome(run=watch.run_id)
 
     def start(self, archive: bytes) -> None:
-        command = script.as_root(script.start(self.release.root, self.run_id))
         try:
-            result = self.transport.run(command, stdin=archive, on_stdout=self.take)
+            result = self._send(archive)
         except ConnectionLost:
-            self.go_on()
+            self.go_on(archive)
             return
-        if self.outcome.code is None and not self.log.seen:
-            raise _refused(result, self.release.host)
-        self.go_on()
+        if not self.log.seen and result.code not in {0, script.ABSENT, script.DIED}:
+            raise _refused(result, self.host)
+        if not self.watch.detach and self.outcome.code is None and result.code == 0:
+            self.go_on(archive)
 
-    def go_on(self) -> None:
-        """Follow from where the log was last read, until the run has said how it ended."""
-        for attempt in range(RECONNECTS):
+    def go_on(self, archive: bytes | None) -> None:
+        """Follow from where the log was last read, until the run has ended; start it if it never began."""
+        for pause in (0.0, *RECONNECT_PAUSES):
+            self.watch.sleep(pause)
             if self.outcome.code is not None:
                 return
             self.log.broken()
-            command = script.as_root(script.follow(self.release.root, self.run_id, self.log.seen))
-            before = self.log.seen
             try:
-                self.transport.run(command, on_stdout=self.take)
-            except ConnectionLost:
-                if attempt == RECONNECTS - 1:
-                    raise
+                command = script.as_root(script.follow(self.root, self.watch.run_id, self.log.seen))
+                result = self.transport.run(command, on_stdout=self.take)
+                if result.code == script.ABSENT and archive is not None:
+                    result = self._send(archive)
+            except Unreachable as error:
+                last = error
                 continue
-            if self.log.seen == before:
+            if self.outcome.code is not None or result.code in {0, script.DIED}:
                 return
+            raise (
+                _refused(result, self.host)
+                if result.code != script.ABSENT
+                else RunFailed(f"there is no run {self.watch.run_id} on {self.host}", hint=f"ctl history {self.host}")
+            )
+        raise ConnectionLost(
+            f"{last.message}; the run {self.watch.run_id} may still be at work on {self.host}",
+            hint=f"ctl attach {self.host} follows it later",
+        )
+
+    def _send(self, archive: bytes) -> Result:
+        command = script.as_root(script.start(self.root, self.watch.run_id, follow=not self.watch.detach))
+        return self.transport.run(command, stdin=archive, on_stdout=self.take)
 
     def take(self, chunk: bytes) -> None:
         for event in self.log.feed(chunk):
             self.outcome.take(event)
-            self.listen(event)
+            self.watch.listen(event)
+
+
+def _untar(data: bytes) -> dict[str, bytes]:
+    """Regular files of a tar by name. What a host sends is bounded by the transport."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            for entry in tar:
+                if entry.isfile() and (file := tar.extractfile(entry)):
+                    found[entry.name] = file.read()
+    except tarfile.TarError as error:
+        raise RunFailed(f"the host sent no archive: {error}") from error
+    return found
 
 
 def _refused(result: Result, host: str) -> CtlError:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import ctl
-from ctl.cli import catalogue, deploy, lab, secrets, status
+from ctl.cli import catalogue, deploy, lab, runs, secrets, status
 
 HELP = ["-h", "--help"]
 
@@ -50,6 +50,9 @@ app.command("deploy", rich_help_panel="Hosts")(deploy.deploy)
 app.command("setup", rich_help_panel="Hosts")(deploy.setup)
 app.command("configure", rich_help_panel="Hosts")(deploy.configure)
 app.command("status", rich_help_panel="Hosts")(status.status)
+app.command("history", rich_help_panel="Hosts")(runs.history)
+app.command("rollback", rich_help_panel="Hosts")(runs.rollback)
+app.command("attach", rich_help_panel="Hosts")(runs.attach)
 app.command("render", rich_help_panel="Hosts")(deploy.render)
 
 for name, module, text in (

@@ -29,3 +29,6 @@ AcceptNew = Annotated[
 DetailedExitCode = Annotated[
     bool, typer.Option("--detailed-exitcode", help="Exit with 3 when something would change or has drifted.")
 ]
+Wait = Annotated[
+    int, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait this long for another run on the host to end.")
+]

@@ -9,15 +9,15 @@ from rich.status import Status
 from rich.text import Text
 
 from ctl.cli.terminal import err
-from ctl.core.plan import Plan
+from ctl.core.release import Release
 from ctl.core.report import Event
 
 
 class Progress:
     """Shows one host's run; a context manager, so that the moving line is always taken away again."""
 
-    def __init__(self, plan: Plan, *, prefix: str = "", moving: bool = True) -> None:
-        self.titles = {change.step.id: change.step.title for change in plan.steps}
+    def __init__(self, release: Release, *, prefix: str = "", moving: bool = True) -> None:
+        self.titles = {step.id: step.title for step in release.steps}
         self.prefix = prefix
         self.files = 0
         self.doing = ""
@@ -57,6 +57,8 @@ class Progress:
             self.say("✗", "red", f"{words[0]} is {' '.join(words[1:])}")
         elif event.kind == "fail":
             self.say("✗", "red", f"{words[0]} {self.titles.get(words[1], words[1]) if len(words) > 1 else ''}")
+        elif event.kind == "rollback":
+            self.say("", "yellow", f"going back to release {words[0]}")
         elif event.kind in {"del", "remove"}:
             self.say("✓", "green", f"{words[0]} is gone")
         elif event.kind == "output" and self.status:

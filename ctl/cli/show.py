@@ -95,11 +95,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "release": plan.release.id,
         "current": plan.facts.current or None,
         "empty": not plan,
-        "changes": [_json(change) for change in plan.changes],
+        "changes": [change_json(change) for change in plan.changes],
     }
 
 
-def _json(change: Change) -> dict[str, Any]:
+def change_json(change: Change) -> dict[str, Any]:
     base: dict[str, Any] = {"phase": PHASES[change.phase]}
     if isinstance(change, StepChange):
         return base | {"type": "step", "id": change.step.id, "title": change.step.title, "reason": change.reason}

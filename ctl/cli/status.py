@@ -48,7 +48,7 @@ def status(
             for todo, data in zip(found, reports, strict=True):
                 for line in lines(data):
                     out.console.print(line)
-                for change in todo.changes:
+                for change in todo.changes if data["release"] else ():
                     out.console.print(change_line(change))
         if not watch:
             break
@@ -58,7 +58,7 @@ def status(
 
 def report(todo: Plan) -> dict[str, Any]:
     """The status of one host for programs. Sizes are megabytes."""
-    from ctl.cli.show import plan_json  # noqa: PLC0415
+    from ctl.cli.show import change_json  # noqa: PLC0415
 
     release, facts = todo.release, todo.facts
     here = {fact.name: fact for fact in facts.containers}
@@ -87,16 +87,21 @@ def report(todo: Plan) -> dict[str, Any]:
         "memory": {"total": facts.memory, "free": facts.memory_free},
         "disk": {"total": facts.disk, "free": facts.disk_free},
         "locked": facts.locked,
-        "drift": [change for change in plan_json(todo)["changes"] if facts.current],
+        "drift": [change_json(change) for change in todo.drift],
+        "pending": [change_json(change) for change in todo.changes],
     }
 
 
 def lines(data: dict[str, Any]) -> list[Text]:
     """The same for a person."""
-    good = data["healthy"] and not data["drift"]
-    word = ("healthy", "green") if good else ("drifted", "yellow") if data["healthy"] else ("not healthy", "red")
     if not data["release"]:
         word = ("not deployed", "yellow")
+    elif not data["healthy"]:
+        word = ("not healthy", "red")
+    elif data["drift"]:
+        word = ("drifted", "yellow")
+    else:
+        word = ("healthy", "green")
     result = [
         Text.assemble(
             (data["host"], "bold"), f": {data['stack']}, release {data['release'] or '-'}  ", word, _capacity(data)
@@ -117,12 +122,13 @@ def lines(data: dict[str, Any]) -> list[Text]:
         if unit["active"] != "active" and not name.endswith(".timer"):
             result.append(Text.assemble("  ", ("✗", "red"), f" unit {name}: {unit['active']}, {unit['enabled']}"))
     for external in data["externals"]:
-        mark, word = (("✓", "green"), "answers") if external["answers"] else (("!", "yellow"), "does not answer")
-        result.append(Text.assemble("  ", mark, (f" {external['name']:<14} ", "bold"), f"{word:<20} ", external["url"]))
+        sign = ("✓", "green") if external["answers"] else ("!", "yellow")
+        says = "answers" if external["answers"] else "does not answer"
+        result.append(Text.assemble("  ", sign, (f" {external['name']:<14} ", "bold"), f"{says:<20} ", external["url"]))
     if data["locked"]:
         result.append(Text("  a run is at work", "yellow"))
-    if data["drift"]:
-        result.append(Text("  not as it should be:", "yellow"))
+    if data["pending"] and data["release"]:
+        result.append(Text("  not as it should be:" if data["drift"] else "  a deploy would change:", "yellow"))
     return result
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from ctl.core.errors import CtlError
+
 
 class Terminal:
     """One of the two outputs."""
@@ -20,9 +22,9 @@ class Terminal:
     def is_terminal(self) -> bool:
         return self.console.is_terminal
 
-    def line(self, *parts: str | tuple[str, str]) -> None:
+    def line(self, *parts: str | tuple[str, str], end: str = "\n") -> None:
         """Parts are texts, or texts with a style."""
-        self.console.print(Text.assemble(*parts), soft_wrap=True)
+        self.console.print(Text.assemble(*parts), soft_wrap=True, end=end)
 
     def print_error(self, message: str, hint: str = "") -> None:
         self.line(("error: ", "bold red"), message)
@@ -32,6 +34,11 @@ class Terminal:
 
 out = Terminal(stderr=False)
 err = Terminal(stderr=True)
+
+
+def tell(error: CtlError) -> None:
+    """An error for a person, on stderr."""
+    err.print_error(error.message, error.hint)
 
 
 def print_json(data: Any) -> None:

@@ -137,7 +137,7 @@ class _Reading:
             checks={name: answer == "yes" for name, answer in self.all("check", 2)},
             containers=tuple(_container(line) for line in self.all("container", 7)),
             units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},
-            externals={name: code for name, code in self.all("external", 2)},
+            externals=dict(self.all("external", 2)),
         )
 
 

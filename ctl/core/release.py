@@ -86,6 +86,8 @@ class Route:
     websocket: bool = False
     stream: bool = False
     checks: tuple[tuple[str, int], ...] = ()
+    open: tuple[str, ...] = ()
+    """Paths that the proxy lets through without its password."""
 
     @property
     def url(self) -> str:

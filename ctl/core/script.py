@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Iterable, Mapping
 
 from ctl.core import quoting
+from ctl.core.history import About
 from ctl.core.plan import ContainerChange, FileChange, Plan, StepChange
 from ctl.core.release import PHASES, External, Release, Step
 from ctl.core.template import Templates
@@ -136,14 +137,16 @@ def _function(step: Step) -> str:
     return f'{_name(step)}() {{\n{step.text.rstrip()}\n"$1"\n}}\n'
 
 
-def archive(plan: Plan, templates: Templates, *, holder: str) -> bytes:
+def archive(plan: Plan, templates: Templates, *, about: About) -> bytes:
     """The tar.gz that is unpacked into the run's folder: the script, the release, and what will have been applied."""
     release = plan.release
     members: dict[str, tuple[bytes, int]] = {
         "script": (script(plan, templates).encode(), 0o700),
-        "holder": (holder.encode(), 0o600),
+        "holder": (about.holder.encode(), 0o600),
+        "about.json": (about.encode(), 0o600),
         "applied": (plan.applied_after().encode(), 0o600),
         "release/release.json": (release.manifest(), 0o600),
+        "release/images": ("".join(f"{image}\n" for image in release.images).encode(), 0o600),
     }
     for file in release.files:
         members[f"release/files/{file.sha}"] = (file.content, 0o600)
@@ -170,26 +173,81 @@ def as_root(text: str) -> str:
     )
 
 
-def start(root: str, run_id: str) -> str:
-    """The sh text that unpacks an archive from its stdin, starts the run apart from this session, and follows it."""
+# The exit codes of `start` and `follow` that tell what the log itself cannot.
+ABSENT, DIED = 70, 71
+
+
+def start(root: str, run_id: str, *, follow: bool = True) -> str:
+    """The sh text that unpacks an archive from its stdin, starts the run apart from this session, and follows it.
+
+    Safe to send again after a lost connection: what is there is not unpacked again, what was started is not started
+    again.
+    """
     return f"""umask 077
 run={quoting.sh(root)}/.ctl/runs/{run_id}
-(umask 022; mkdir -p {quoting.sh(root)}) && mkdir -p "$run" && tar -xzf - -C "$run" && : >"$run/log" || exit 1
-if [ -d /run/systemd/system ]; then
-    systemd-run --quiet --collect --unit=ctl-run-{run_id} /bin/sh "$run/script"
+if [ -d "$run" ]; then
+    cat >/dev/null
 else
-    setsid sh "$run/script" </dev/null >/dev/null 2>&1 &
+    (umask 022; mkdir -p {quoting.sh(root)}) && mkdir -p "${{run%/*}}" || exit 1
+    rm -rf "$run.new"
+    mkdir "$run.new" && : >"$run.new/log" && tar -xzf - -C "$run.new" && mv "$run.new" "$run" || {{
+        rm -rf "$run.new"
+        exit 1
+    }}
 fi
-{_follow(0)}"""
+if [ ! -d "$run/begun" ]; then
+    if [ -d /run/systemd/system ]; then
+        systemd-run --quiet --collect --unit=ctl-run-{run_id} /bin/sh "$run/script"
+    else
+        setsid sh "$run/script" </dev/null >/dev/null 2>&1 &
+    fi
+fi
+{_follow(0) if follow else ""}"""
 
 
 def follow(root: str, run_id: str, offset: int) -> str:
-    """The sh text that sends a run's log from a byte offset on, until the run ends."""
+    """The sh text that sends a run's log from a byte offset on, until the run ends.
+
+    Exits with ABSENT when there is no such run, with DIED when it ended without saying how.
+    """
     return f"run={quoting.sh(root)}/.ctl/runs/{run_id}\n{_follow(offset)}"
 
 
 def _follow(offset: int) -> str:
     return f"""tries=0
-while [ ! -s "$run/pid" ] && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done
-exec tail -c +{offset + 1} -s 0.1 -f --pid="$(cat "$run/pid")" "$run/log"
+while [ ! -s "$run/pid" ] && [ $tries -lt 100 ]; do
+    [ -d "$run" ] || exit {ABSENT}
+    sleep 0.05
+    tries=$((tries + 1))
+done
+[ -s "$run/pid" ] || exit {ABSENT}
+pid=$(cat "$run/pid")
+# A number alone may belong to another process by now.
+if tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$run/script"; then
+    tail -c +{offset + 1} -s 0.1 -f --pid="$pid" "$run/log"
+else
+    tail -c +{offset + 1} "$run/log"
+fi
+[ -f "$run/exit" ] || exit {DIED}
 """
+
+
+def history(root: str) -> str:
+    """The sh text that tells of the runs and releases that are kept on the host, oldest first."""
+    return f"""ctl={quoting.sh(root)}/.ctl
+printf 'current\\t%s\\n' "$(cat "$ctl/current" 2>/dev/null)"
+[ -f "$ctl/settled" ] && sed 's/^/settled\\t/' "$ctl/settled"
+for run in "$ctl"/runs/*; do
+    [ -f "$run/about.json" ] || continue
+    printf 'run\\t%s\\t%s\\t%s\\n' "${{run##*/}}" "$(cat "$run/exit" 2>/dev/null)" "$(cat "$run/about.json")"
+done
+for release in "$ctl"/releases/*; do
+    [ -f "$release/release.json" ] && printf 'release\\t%s\\n' "${{release##*/}}"
+done
+echo end
+"""
+
+
+def fetch_release(root: str, release_id: str) -> str:
+    """The sh text that sends a kept release as a tar."""
+    return f"tar -cf - -C {quoting.sh(root)}/.ctl/releases/{quoting.sh(release_id)} release.json files"

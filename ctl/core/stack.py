@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,6 +37,15 @@ class Doors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: str | int = 443
     address: str = "127.0.0.1"
     tls: str = "internal"
+    open: str | dict[str, list[str]] = {}
+    """Paths that need no password, by routed service."""
+
+    @property
+    def reachable(self) -> tuple[int, ...]:
+        """The ports at which the doors answer from outside the host; none where they listen on its loopback only."""
+        if ipaddress.ip_address(self.address).is_loopback:
+            return ()
+        return (int(self.port), 80) if self.tls == "acme" else (int(self.port),)
 
 
 class ServiceOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +60,15 @@ class External(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str
     health: str = ""
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.url)
+        return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
 class Stack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,9 @@ failed() {
     finish 1
 }
 
+# One run begins once only, whoever starts it again; and it holds the lock for exactly as long as it lives.
 begin() {
+    mkdir "$run/begun" 2>/dev/null || exit 0
     exec </dev/null >>"$run/log" 2>&1
     echo $$ >"$run/pid"
     exec 9>"$ctl/lock"
@@ -28,10 +30,7 @@ begin() {
     fi
     cp "$run/holder" "$ctl/holder"
     mkdir -p "$ctl/releases" "$ctl/stamps"
-    if [ -d "$run/release" ]; then
-        rm -rf "$ctl/releases/$1"
-        mv "$run/release" "$ctl/releases/$1"
-    fi
+    rm -rf "$ctl/releases/$1" && mv "$run/release" "$ctl/releases/$1" || failed begin "$1"
     blobs=$ctl/releases/$1/files
     event release "$1"
 }
@@ -102,7 +101,23 @@ remove() {
 
 # The run went through: from now on this release is the one that is on the host.
 settle() {
-    cp "$run/applied" "$ctl/applied.new" && mv -f "$ctl/applied.new" "$ctl/applied"
-    echo "$1" >"$ctl/current.new" && mv -f "$ctl/current.new" "$ctl/current"
+    cp "$run/applied" "$ctl/applied.new" && mv -f "$ctl/applied.new" "$ctl/applied" &&
+        echo "$1" >"$ctl/current.new" && mv -f "$ctl/current.new" "$ctl/current" &&
+        printf '%s\t%s\t%s\n' "$(date +%s)" "$1" "${run##*/}" >>"$ctl/settled" || failed settle "$1"
+    tidy
     finish 0
+}
+
+# Releases that went through are kept whole, the newest ten of them, with their images; and the newest fifty runs.
+tidy() {
+    keep=$(cut -f 2 "$ctl/settled" | tac | awk '!seen[$0]++' | head -n 10)
+    for old in "$ctl"/releases/*; do
+        echo "$keep" | grep -qxF "${old##*/}" && continue
+        images=$(cat "$old/images")
+        rm -rf "$old"
+        for image in $images; do
+            cat "$ctl"/releases/*/images | grep -qxF "$image" || docker image rm "$image" >/dev/null 2>&1
+        done
+    done
+    find "$ctl/runs" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n +51 | xargs -r rm -rf
 }

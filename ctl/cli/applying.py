@@ -1,0 +1,192 @@
+"""From hosts and a release to runs on them: what deploy, rollback and their like share."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ctl.cli.terminal import err, print_json, stdin_is_terminal, tell
+from ctl.core.errors import CtlError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from ctl.cli.workplace import Workplace
+    from ctl.core.inventory import Host
+    from ctl.core.plan import Plan
+    from ctl.core.ports import Transport
+    from ctl.core.report import Event
+    from ctl.run import Aim, Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a command is to go about it. `wait` is in seconds."""
+
+    yes: bool = False
+    json: bool = False
+    wait: int = 0
+    detach: bool = False
+    rollback: bool = True
+
+
+def workplace(
+    context: typer.Context,
+    stack: str = "",
+    set_: list[str] | None = None,
+    key: str = "",
+    accept_new_host_key: bool = False,
+) -> Workplace:
+    from ctl.cli.workplace import Wish, Workplace, parse_vars  # noqa: PLC0415  --help does not pay for it
+
+    return Workplace(context.obj, Wish(stack, parse_vars(set_ or []), key, accept_new_host_key))
+
+
+def bring(
+    place: Workplace, hosts: list[Host], phases: Collection[int], only: Collection[str], manner: Manner, command: str
+) -> int:
+    """Hosts to what the inventory says. What can be refused is, for all of them, before the first one is touched."""
+    from ctl import run  # noqa: PLC0415
+    from ctl.cli.show import plan_json  # noqa: PLC0415
+
+    aims = [place.aim(host, phases, only) for host in hosts]
+    with ExitStack() as closing:
+        links = [closing.enter_context(place.transport(host)) for host in hosts]
+        plans = _all_or_none(
+            run.each([_proposal(link, aim, manner) for link, aim in zip(links, aims, strict=True)]), hosts
+        )
+        if not manner.json:
+            for link, todo in zip(links, plans, strict=True):
+                show_plan(link, todo)
+        if any(plans):
+            confirm(manner.yes)
+            _write_new_hosts(place, hosts)
+        many = len(hosts) > 1
+        outcomes = run.each(
+            [
+                _application(link, todo, aim, manner, command, many=many)
+                for link, todo, aim in zip(links, plans, aims, strict=True)
+            ]
+        )
+    if manner.json:
+        reports = [plan_json(todo) | _json(outcome) for todo, outcome in zip(plans, outcomes, strict=True)]
+        print_json(reports if many else reports[0])
+    _raise_worst(outcomes)
+    return 0
+
+
+def _proposal(link: Transport, aim: Aim, manner: Manner) -> Callable[[], Plan]:
+    from ctl import run  # noqa: PLC0415
+
+    return lambda: run.propose(link, aim, wait=manner.wait)
+
+
+def _application(
+    link: Transport, todo: Plan, aim: Aim, manner: Manner, command: str, *, many: bool
+) -> Callable[[], dict[str, Any]]:
+    return lambda: apply(link, todo, aim, manner, f"{command} {todo.release.host}", many=many)
+
+
+def apply(link: Transport, todo: Plan, aim: Aim, manner: Manner, command: str, *, many: bool = False) -> dict[str, Any]:
+    """One plan on one host, with its progress on stderr. Returns the result for `--json`."""
+    from ctl import run  # noqa: PLC0415
+    from ctl.cli.progress import Progress  # noqa: PLC0415
+
+    host = todo.release.host
+    if not todo:
+        return {"result": "unchanged"}
+    with Progress(todo.release, prefix=f"{host}: " if many else "", moving=not many) as progress:
+        watch = new_watch(command, progress.take, detach=manner.detach)
+        try:
+            run.bring(link, todo, aim, watch, rollback=manner.rollback)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(
+                f"stopped watching; the run {watch.run_id} goes on on {host}", hint=f"ctl attach {host} follows it"
+            ) from stop
+    seconds = int(time.time()) - watch.started
+    if manner.detach:
+        err.line(("✓ ", "green"), f"the run {watch.run_id} is at work on {host}; ctl attach {host} follows it")
+        return {"result": "started", "run": watch.run_id}
+    err.line(("\n✓ ", "green"), (host, "bold"), f" runs {todo.release.stack}, release {todo.release.id} ({seconds} s)")
+    if not many:
+        _tell_doors(todo, first=not todo.facts.current)
+    return {"result": "changed", "run": watch.run_id, "seconds": seconds}
+
+
+def show_plan(link: Transport, todo: Plan) -> None:
+    """The plan with its diffs, on stderr: it is not the data that was asked for."""
+    from ctl import run  # noqa: PLC0415
+    from ctl.cli.show import plan_lines  # noqa: PLC0415
+
+    for line in plan_lines(todo, run.contents(link, todo.files)):
+        err.console.print(line)
+
+
+def confirm(yes: bool, question: str = "Apply this?") -> None:
+    """Raises UsageError where nobody can answer, Interrupted for a no."""
+    if yes:
+        return
+    if not stdin_is_terminal():
+        raise UsageError("nobody is here to confirm this", hint="--yes goes ahead without asking")
+    err.line("")
+    if not typer.confirm(question, default=False, err=True):
+        raise Interrupted("not confirmed; nothing on the host has changed")
+
+
+def new_watch(command: str, listen: Callable[[Event], None], *, detach: bool = False, run_id: str = "") -> Watch:
+    """A run's name, sortable by time, and who starts it."""
+    from ctl.run import Watch  # noqa: PLC0415
+
+    try:
+        who = f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError) as error:
+        raise CtlError("this machine's user has no name", hint="set USER") from error
+    run_id = run_id or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{os.urandom(2).hex()}"
+    return Watch(run_id, f"ctl {command}", who, int(time.time()), listen, detach)
+
+
+def _write_new_hosts(place: Workplace, hosts: list[Host]) -> None:
+    for host in hosts:
+        if place.is_new(host):
+            err.line(("\ninventory.yaml now says:\n", "bold"), place.project.add_host(host.name, place.entry(host)))
+
+
+def _all_or_none(plans: list[Plan | CtlError], hosts: list[Host]) -> list[Plan]:
+    """All plans, or the first error: nothing has been touched yet."""
+    good: list[Plan] = []
+    for plan, host in zip(plans, hosts, strict=True):
+        if isinstance(plan, CtlError):
+            if len(hosts) > 1:
+                err.line((host.name, "bold"), ":")
+            raise plan
+        good.append(plan)
+    return good
+
+
+def _raise_worst(outcomes: list[dict[str, Any] | CtlError]) -> None:
+    """Tell every host's error; the last one goes on to be the command's own."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, CtlError)]
+    for error in errors[:-1]:
+        tell(error)
+    if errors:
+        raise errors[-1]
+
+
+def _json(outcome: dict[str, Any] | CtlError) -> dict[str, Any]:
+    if isinstance(outcome, CtlError):
+        return {"result": "failed", "error": outcome.message, "exit_code": outcome.exit_code}
+    return outcome
+
+
+def _tell_doors(todo: Plan, *, first: bool) -> None:
+    for route in todo.release.routes:
+        for url in route.urls:
+            err.line("  ", (url, "bold cyan"), (f"  {route.name}", "dim"))
+    if first:
+        err.line("  the user and the password: ", (f"ctl secrets show {todo.release.host} --login", "bold"))
