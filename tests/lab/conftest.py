@@ -1,15 +1,15 @@
-"""One host at a time: bare hosts belong to a module; the deployed one serves the modules that come last, `test_live_*`."""
+"""One host at a time: bare hosts belong to a module, the deployed one to the modules that come last (`test_live_*`)."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import lab_server
 import pytest
-from lab_project import Project, Said
+from lab_deployed import Deployed
+from lab_project import Project
 from lab_server import Server
 
 from ctl.core.errors import MissingTool
@@ -43,34 +43,6 @@ def bare(engine: None, tmp_path_factory: pytest.TempPathFactory, request: pytest
 def project(tmp_path: Path) -> Project:
     """An empty project of this test's own."""
     return Project(tmp_path)
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """A host that this project brought from bare to healthy, and what was said on the way."""
-
-    server: Server
-    project: Project
-    script: Said
-    deploy: Said
-    login: str
-
-    @property
-    def name(self) -> str:
-        return self.server.name
-
-    def plan(self) -> dict[str, object]:
-        """The present plan, as JSON."""
-        said = self.project.ctl("plan", self.name, "--json")
-        assert said.code == 0, said
-        plan: dict[str, object] = said.data
-        return plan
-
-    def bring(self) -> Said:
-        """Deploy what the inventory says; it has to succeed."""
-        said = self.project.ctl("deploy", self.name, "--yes", "--json")
-        assert said.code == 0, said
-        return said
 
 
 @pytest.fixture(scope="session")

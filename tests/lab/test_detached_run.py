@@ -1,4 +1,4 @@
-"""A run belongs to the host: whoever started it may go away, and whoever comes meanwhile is told. No inventory at first."""
+"""A run belongs to the host: whoever started it may go away, and whoever comes meanwhile is told who is at work."""
 
 from __future__ import annotations
 
