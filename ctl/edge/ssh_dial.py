@@ -36,7 +36,21 @@ _CIPHERS = (
     "aes128-ctr",
     "aes256-ctr",
 )
-_MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
+_MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+_KEX = (
+    "mlkem768x25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group-exchange-sha256",
+)
+_KEYS = (
+    "ssh-ed25519",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ssh-ed25519-cert-v01@openssh.com",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
+)
 _SHA1_SIGNATURES = {"pubkeys": ["ssh-rsa", "ssh-rsa-cert-v01@openssh.com", "ssh-dss"]}
 _HOP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>[0-9]+))?")
 _MOST_HOPS = 8  # a ProxyJump that leads back to itself ends here
@@ -183,14 +197,18 @@ def _name(connection: fabric.Connection) -> str:
 
 
 def _transport(known: tuple[str, ...], timeout: float, sock: Any, **options: Any) -> paramiko.Transport:
-    """A paramiko Transport that offers today's algorithms only, and asks first for the kinds of host key we know."""
+    """A paramiko Transport that offers today's algorithms only, and asks first for the kinds of host key we know.
+
+    Nothing on NIST's curves is among them, except a host's ECDSA key where that is all we know it by.
+    """
     transport = paramiko.Transport(sock, **options)
     transport.handshake_timeout = timeout
     offer = transport.get_security_options()
     offer.ciphers = _those(_CIPHERS, offer.ciphers)
     offer.digests = _those(_MACS, offer.digests)
-    offer.kex = tuple(name for name in offer.kex if not name.endswith("sha1"))
-    kinds = [name for name in offer.key_types if name not in ("ssh-rsa", "ssh-dss")]
+    offer.kex = _those(_KEX, offer.kex)
+    ecdsa_alone = known if all(name.startswith("ecdsa-") for name in known) else ()
+    kinds = _those((*_KEYS, *ecdsa_alone), offer.key_types)
     # A key is known as ssh-rsa whatever the hash that it signs with.
     offer.key_types = tuple(sorted(kinds, key=lambda name: (name if "rsa" not in name else "ssh-rsa") not in known))
     return transport
