@@ -26,6 +26,9 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments or bool(os.environ.get("CTL_DEBUG"))
     try:
         code = app(args=arguments, prog_name="ctl", standalone_mode=False)
+        if code == Interrupted.exit_code:
+            # What Typer makes of Ctrl-C, without a word.
+            return tell(Interrupted("interrupted"))
         return code if isinstance(code, int) else 0
     except Exit as stop:
         return int(stop.exit_code)
