@@ -23,7 +23,7 @@ from ctl.core.stack import ServiceOverride
 FINGERPRINT = "ctl.fingerprint"
 SERVICE = "ctl.service"
 
-_PINNED = re.compile(r".+(:(?!latest$|main$|stable$|nightly$|edge$)[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})")
+_PINNED = re.compile(r"[^@\s]+(:(?!latest$|main$|stable$|nightly$|edge$)[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})")
 
 
 def complete(
@@ -44,11 +44,15 @@ def complete(
     port outside the proxy.
     """
     source = f"templates/{service.folder}/compose.yaml.j2"
-    data = dict(data)
+    data = dict(_mapping(data, source, ""))
     data.pop("x-ctl", None)
     values = {secret.name: secret for secret in secrets}
     containers: list[Container] = []
-    for name, fragment in data.get("services", {}).items():
+    services = _mapping(data.get("services", {}), source, "services")
+    if not services:
+        raise InvalidFile(source, "no service is in it", path="services")
+    for name, fragment in services.items():
+        _settle_shape(fragment, source, f"services.{name}")
         _apply(fragment, override, first=name == service.name)
         _check(fragment, name, source, proxy=service.kind == "proxy")
         fragment.setdefault("restart", "unless-stopped")
@@ -61,8 +65,7 @@ def complete(
                 *(f"{path}={mounted[path].sha}" for path in mounts),
             ]
         )
-        labels = fragment.setdefault("labels", {})
-        labels.update({FINGERPRINT: mark, SERVICE: service.name})
+        fragment.setdefault("labels", {}).update({FINGERPRINT: mark, SERVICE: service.name})
         containers.append(Container(name, service.name, fragment["image"], mark, phase, mounts))
     data["networks"] = {"default": {"name": stack, "external": True}, **data.get("networks", {})}
     head = f"# Written by ctl from {source}. What is changed here by hand is shown as drift, and undone.\n"
@@ -85,6 +88,26 @@ def reference(secret: Secret) -> str:
     return "${" + secret.name + "}"
 
 
+def _mapping(value: Any, source: str, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidFile(source, f"expected a mapping, got {value!r}", path=path)
+    return value
+
+
+def _settle_shape(fragment: Any, source: str, path: str) -> None:
+    """Lists of `NAME=value` become mappings; what is looked at below has to be a mapping."""
+    _mapping(fragment, source, path)
+    for key in ("environment", "labels"):
+        if isinstance(given := fragment.get(key), list):
+            pairs = [str(item).partition("=") for item in given]
+            fragment[key] = {name: value if mark else None for name, mark, value in pairs}
+    for key in ("environment", "labels", "healthcheck", "deploy", "deploy.resources", "deploy.resources.limits"):
+        value: Any = fragment
+        for part in key.split("."):
+            value = value.get(part, {})
+        _mapping(value, source, f"{path}.{key}")
+
+
 def _apply(fragment: dict[str, Any], override: ServiceOverride, *, first: bool) -> None:
     if not first:
         return
@@ -104,11 +127,12 @@ def _check(fragment: Mapping[str, Any], name: str, source: str, *, proxy: bool) 
     image = fragment.get("image")
     if not isinstance(image, str) or not _PINNED.fullmatch(image):
         raise refuse(f"the image {image!r} is not pinned", "name a version, or a digest")
-    if not fragment.get("healthcheck", {}).get("test"):
+    check = fragment.get("healthcheck", {})
+    if not check.get("test") or check["test"] in ("NONE", ["NONE"]) or check.get("disable"):
         raise refuse("has no health check", "a deploy waits for it: add healthcheck.test")
     if not fragment.get("deploy", {}).get("resources", {}).get("limits", {}).get("memory"):
         raise refuse("has no memory limit", "add deploy.resources.limits.memory")
-    if fragment.get("ports") and not proxy:
+    if (fragment.get("ports") or fragment.get("network_mode") == "host") and not proxy:
         raise refuse("publishes a port", "the proxy is the only door: declare x-ctl.route instead")
 
 
@@ -122,8 +146,8 @@ def _mounts(
 ) -> tuple[str, ...]:
     """The paths of the managed files that the container mounts, sorted."""
     sources = []
-    for volume in fragment.get("volumes", ()):
-        source = volume.get("source", "") if isinstance(volume, dict) else str(volume).split(":")[0]
+    for volume in fragment.get("volumes") or ():
+        source = str(volume.get("source", "")) if isinstance(volume, dict) else str(volume).split(":")[0]
         if source.startswith((".", "/")) and source not in skip:
             sources.append(posixpath.normpath(posixpath.join(directory, source)))
     return tuple(
