@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +62,6 @@ def deployed(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def live(deployed: Deployed) -> Iterator[Deployed]:
     """The deployed host as the plain inventory has it, whatever an earlier test left there."""
-    shutil.rmtree(deployed.project.folder / "templates", ignore_errors=True)
-    deployed.project.write(deployed.name)
+    deployed.project.plain(deployed.name)
     deployed.bring()
     yield deployed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,11 @@ class Project:
         entry = {"stack": "lean-llm", **changes, "vars": {**VARS, **changes.get("vars", {})}}
         self.inventory.write_text(yaml.safe_dump({"hosts": {host: entry}}, sort_keys=False))
 
+    def plain(self, host: str) -> None:
+        """The usual inventory for this host, and no templates but the shipped ones."""
+        shutil.rmtree(self.folder / "templates", ignore_errors=True)
+        self.write(host)
+
     def override(self, template: str, old: str, new: str) -> None:
         """Put a changed copy of a shipped template into the project, where it comes first."""
         text = open_project(self.home).templates()[template]
@@ -108,7 +114,7 @@ class Project:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str) -> Watched:
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Watched:
         """Start the program, to be watched and interrupted."""
         # A shell may have started the tests with Ctrl-C switched off, which is inherited.
         first = (
@@ -121,7 +127,7 @@ class Project:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
-                env=self.env,
+                env={**self.env, **(env or {})},
                 cwd=self.folder,
             )
         )

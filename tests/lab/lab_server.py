@@ -65,6 +65,12 @@ class Server:
         """End the connection that OpenSSH keeps open for testinfra."""
         subprocess.run(["ssh", "-F", self._config, "-O", "exit", self.name], capture_output=True, check=False)
 
+    def reboot(self) -> None:
+        """Shut down in order and boot; returns when one can log in again."""
+        self.close()
+        lab.reboot(self.name)
+        self.lab = lab.find(self.name)
+
     def sh(self, text: str) -> str:
         """What a piece of sh prints, run as root; it has to succeed."""
         done = self.inside.run(text)

@@ -152,6 +152,20 @@ def test_host_that_accepts_and_says_nothing(project: Project, bare: Server) -> N
         assert time.monotonic() - began < 25
 
 
+def test_interrupted_while_it_connects(project: Project, bare: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = f"{bare.lab.user}@127.0.0.1:{silent.getsockname()[1]}"
+        words = ["deploy", target, "--stack", "lean-llm", *SET, "--yes"]
+        with project.start(*words, env={"NGROK_AUTHTOKEN": "a-token"}) as started:
+            connection, _ = silent.accept()
+            with connection:
+                started.interrupt()
+                said = started.end(seconds=10)
+    assert said.code == 130, said
+    assert "interrupted" in said.error
+    assert not project.inventory.exists()
+
+
 # --- the person -------------------------------------------------------------------------------------------------------
 
 

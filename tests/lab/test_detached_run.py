@@ -13,8 +13,6 @@ from lab_server import Server
 
 from ctl.lab import SECRETS
 
-INSTALLING = "Docker Engine"
-
 
 @dataclass(frozen=True)
 class FirstRun:
@@ -35,8 +33,7 @@ def first(bare: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fi
     settings = [word for name, value in VARS.items() for word in ("--set", f"{name}={value}")]
     words = ["deploy", target, "--stack", "lean-llm", *settings, "--key", str(bare.lab.key), "--yes"]
     with project.start(*words, "--accept-new-host-key") as started:
-        started.wait_for("1-setup")
-        started.wait_for(INSTALLING)
+        started.wait_for("… Docker Engine")
         started.interrupt()
         interrupted = started.end(seconds=30)
     met = project.ctl(*words)

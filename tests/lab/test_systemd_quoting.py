@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
-from collections.abc import Iterator
 
-import pytest
+from lab_server import Server
 
-from ctl import lab
-from ctl.core.errors import MissingTool
 from ctl.core.quoting import systemd, systemd_exec
-
-pytestmark = pytest.mark.lab
 
 PIECES = [
     *" \t\n\r\"'`\\$%#{}()[]<>;:&|*?!~^=+-/@,.0123abnrtsux",
@@ -24,25 +18,14 @@ PIECES = [
 SCRIPT = 'env -0 > /run/ctl-quoting.variables && printf "%s\\0" "$@" > /run/ctl-quoting.arguments'
 
 
-@pytest.fixture(scope="module")
-def container() -> Iterator[str]:
-    if not shutil.which("docker"):
-        pytest.skip("no docker on the PATH")
-    try:
-        host = lab.up("quoting", say=print)
-    except MissingTool as error:
-        pytest.skip(str(error))
-    yield host.container
-    lab.down("quoting", say=print)
-
-
 def inside(container: str, *command: str, stdin: bytes = b"") -> bytes:
     done = subprocess.run(["docker", "exec", "-i", container, *command], input=stdin, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
 
-def test_systemd_hands_every_value_on_unchanged(container: str) -> None:
+def test_systemd_hands_every_value_on_unchanged(bare: Server) -> None:
+    container = bare.lab.container
     chance = random.Random(20)
     values = ["", *PIECES, *("".join(chance.choices(PIECES, k=chance.randint(2, 12))) for _ in range(500)), "x" * 4000]
     unit = "".join(
