@@ -137,7 +137,10 @@ def bring(transport: Transport, todo: Plan, aim: Aim, watch: Watch, *, rollback:
             raise
         watch.listen(Event("rollback", (before,)))
         try:
-            go_back(transport, aim, before, replace(watch, run_id=f"{watch.run_id}-back", command="automatic rollback"))
+            again = replace(
+                watch, run_id=f"{watch.run_id}-back", command="automatic rollback", started=int(time.time())
+            )
+            go_back(transport, aim, before, again)
         except CtlError as second:
             raise Unhealthy(
                 f"{error.message}\nand release {before} could not be brought back: {second.message}", hint=second.hint

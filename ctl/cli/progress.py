@@ -21,7 +21,9 @@ class Progress:
         self.prefix = prefix
         self.files = 0
         self.doing = ""
-        self.status: Status | None = err.console.status("", spinner="dots") if moving and err.is_terminal else None
+        self.status: Status | None = (
+            err.console.status("", spinner="dots") if moving and err.console.is_interactive else None
+        )
 
     def __enter__(self) -> Self:
         if self.status:

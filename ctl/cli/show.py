@@ -62,7 +62,8 @@ def change_line(change: Change) -> Text:
 
 
 def _row(sign: str, kind: str, name: str, note: str) -> Text:
-    return Text.assemble("  ", (sign, _STYLE[sign]), f" {kind:<9} ", (clean(name), "bold"), (f"  {clean(note)}", "dim"))
+    tail = f"  {clean(note)}" if note else ""
+    return Text.assemble("  ", (sign, _STYLE[sign]), f" {kind:<9} ", (clean(name), "bold"), (tail, "dim"))
 
 
 def _diff(change: FileChange, now: Mapping[str, bytes], plan: Plan) -> list[Text]:

@@ -72,6 +72,7 @@ class Outcome:
             self.failed = " ".join(event.words)
         elif event.kind == "unhealthy":
             self.unhealthy.append(event.words[0])
+            self.tail = []  # what follows is the container's own log
         elif event.kind == "locked":
             self.locked_by = " ".join(event.words)
         elif event.kind == "exit":
