@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup check test test-pure test-lab demo bench picture e2e-real clean
+.PHONY: help setup check test test-pure test-lab demo bench picture faults e2e-real clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +31,10 @@ test: check test-pure  ## Everything but the slow real packages
 
 demo: setup  ## A bare host becomes the lean-llm stack, on this machine
 	@scripts/demo.sh
+
+faults: setup  ## Connections cut, clients killed, disks full, power lost: docs/reliability.md (an hour)
+	@scripts/engine.sh
+	$(BIN)/pytest -q tests/faults
 
 e2e-real: setup  ## The stack with the real n8n and Flowise from npm (slow)
 	@scripts/engine.sh

@@ -5,6 +5,7 @@ python scripts/picture.py docs/deploy.svg
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def main(target: Path) -> None:
             shown += [("ctl status", run(folder, "status"))]
         finally:
             run(folder, "lab", "down", HOST)
-    console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     for command, output in shown:
         console.print(Text(f"$ {command}", "bold"))
         console.print(Text.from_ansi(output.replace(HOST, "prod-1").rstrip("\n")))
