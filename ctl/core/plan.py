@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ctl.core.errors import HostUnfit
+from ctl.core.errors import HostUnfit, UsageError
 from ctl.core.probe import ContainerFact, Facts, FileFact
 from ctl.core.release import Container, File, Release, Step
+from ctl.core.secret import KEEPSAKE, keepsake_digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,11 @@ class Plan:
         return tuple(change for change in self.changes if _is_drift(change, self))
 
     def applied_after(self) -> str:
-        """The record of managed files as it will be once this plan is through: `sha mode owner path`, a line each."""
-        record = dict(self.facts.applied)
+        """The record of managed files as it will be once this plan is through: `sha mode owner path`, a line each.
+
+        A file that somebody removed is forgotten: what stands at its path one day will not be ours.
+        """
+        record = {path: was for path, was in self.facts.applied.items() if path in self.facts.files}
         for change in self.files:
             if change.after is None:
                 record.pop(change.path, None)
@@ -177,7 +181,17 @@ def _belongs(change: Change, release: Release, only: Collection[str]) -> bool:
         return change.container is not None and change.container.service in only
     if isinstance(change, StepChange):
         return change.step.id.partition("@")[2] in only
-    return any(change.path.startswith(f"{release.root}/stacks/{name}/") for name in only)
+    units = [f"/etc/systemd/system/{release.stack}-{name}.service" for name in only]
+    # The project's file has to include whatever is chosen.
+    return change.path in (f"{release.root}/compose.yaml", *units) or change.path.startswith(
+        tuple(_folder(release, name) for name in only)
+    )
+
+
+def _folder(release: Release, service: str) -> str:
+    """Where the service's files stand; the proxy's folder is not named after it."""
+    own = f"{release.root}/stacks/{service}/"
+    return own if any(file.path.startswith(own) for file in release.files) else f"{release.root}/proxy/"
 
 
 def _is_drift(change: Change, whole: Plan) -> bool:
@@ -190,7 +204,8 @@ def _is_drift(change: Change, whole: Plan) -> bool:
 
 
 def preflight(release: Release, facts: Facts) -> None:
-    """Whether this host can carry the release at all. Raises HostUnfit before anything is touched."""
+    """Whether this host can carry the release at all. Raises HostUnfit or UsageError before anything is touched."""
+    guard(release, facts)
     if not {facts.os, *facts.os_like.split()} & {"debian", "ubuntu"}:
         raise HostUnfit(
             f"{facts.os_name or facts.os or 'this system'} is not supported", hint="a Debian or Ubuntu server is needed"
@@ -213,6 +228,20 @@ def preflight(release: Release, facts: Facts) -> None:
         raise HostUnfit(
             f"the stack declares {release.disk} MB of disk, {facts.disk_free} MB are free at {release.root}",
             hint="free some room, or set `root:` to a larger volume",
+        )
+
+
+def guard(release: Release, facts: Facts) -> None:
+    """Raises UsageError where the release would replace a secret that the data on the host depends on."""
+    kept = release.file(f"{release.root}/{KEEPSAKE}")
+    ours = keepsake_digests(kept.content.decode()) if kept else {}
+    other = sorted(name for name, mark in ours.items() if facts.secrets.get(name, mark) != mark)
+    if other:
+        raise UsageError(
+            f"{release.host} holds another {', '.join(other)} than this release, and its data depends on "
+            + ("them" if len(other) > 1 else "it"),
+            hint=f"ctl secrets pull {release.host} takes over what the host has; ctl secrets rotate changes it for good, "
+            "or ends a change that was cut short",
         )
 
 

@@ -10,7 +10,8 @@ from ctl.core.errors import HostUnfit
 
 MAX_BYTES = 8 * 1024 * 1024
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters, and those that turn the direction of the text around.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Facts:
     applied: Mapping[str, FileFact] = field(default_factory=dict)
     stamps: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, bool] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Name → digest of those that data on the host depends on."""
     containers: tuple[ContainerFact, ...] = ()
     units: Mapping[str, UnitFact] = field(default_factory=dict)
     externals: Mapping[str, str] = field(default_factory=dict)
@@ -135,6 +138,7 @@ class _Reading:
             applied=applied,
             stamps={line[0]: line[1] for line in self.all("stamp", 2)},
             checks={name: answer == "yes" for name, answer in self.all("check", 2)},
+            secrets={name: mark for name, mark in self.all("secret", 2)},
             containers=tuple(_container(line) for line in self.all("container", 7)),
             units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},
             externals=dict(self.all("external", 2)),

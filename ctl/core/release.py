@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -35,7 +36,7 @@ class File:
     sensitive: bool = False
 
     def __post_init__(self) -> None:
-        if not _PATH.fullmatch(self.path) or "/../" in f"{self.path}/":
+        if not _PATH.fullmatch(self.path) or re.search(r"/\.\.?(/|$)", self.path):
             raise InvalidFile(self.path, "is not a path that this program writes to a host")
 
     @property
@@ -101,6 +102,15 @@ class External:
     name: str
     url: str
     health: str = "/"
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.url)
+        return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
 @dataclass(frozen=True)
@@ -186,8 +196,11 @@ def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
     try:
         wire = msgspec.json.decode(manifest, type=_Wire)
         files = tuple(File(f.path, blobs[f.sha], f.phase, f.mode, f.owner, f.sensitive) for f in wire.files)
-    except (msgspec.MsgspecError, KeyError) as error:
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
         raise InvalidFile("release.json", f"is not a release: {error}") from error
+    for file, entry in zip(files, wire.files, strict=True):
+        if file.sha != entry.sha:
+            raise InvalidFile("release.json", f"is not whole: the content of {file.path} has changed")
     return Release(
         host=wire.host,
         stack=wire.stack,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ctl.core.errors import CtlError, Locked, RunFailed, Unhealthy
 from ctl.core.probe import clean
 
-_KINDS = frozenset(
-    "release phase put del step done fail pull up healthy unhealthy remove locked exit".split()  # noqa: SIM905
-)
+# Each kind of event with the number of words that it has at least: a line with fewer is no event.
+_KINDS = {
+    **dict.fromkeys(("release", "phase", "put", "del", "step", "fail", "pull", "up", "remove", "exit"), 1),
+    **dict.fromkeys(("healthy", "unhealthy"), 1),
+    "done": 2,
+    "locked": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def read_line(line: bytes) -> Event:
     text = clean(line.decode("utf-8", "replace"))
     if text.startswith("@ "):
         kind, *words = text[2:].split(" ")
-        if kind in _KINDS:
+        if len(words) >= _KINDS.get(kind, len(words) + 1):
             return Event(kind, tuple(words), text[2:])
     return Event("output", text=text.removeprefix("| "))
 
@@ -76,7 +81,7 @@ class Outcome:
         elif event.kind == "locked":
             self.locked_by = " ".join(event.words)
         elif event.kind == "exit":
-            self.code = int(event.words[0]) if event.words and event.words[0].isdigit() else 1
+            self.code = int(event.words[0]) if re.fullmatch("[0-9]{1,3}", event.words[0]) else 1
 
     def raise_for_failure(self, host: str) -> None:
         """Raises Locked, Unhealthy or RunFailed unless the run went through."""
