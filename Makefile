@@ -1,6 +1,9 @@
 # `make demo` and `make test` do all the set-up on a fresh Debian or Ubuntu machine; both can be run twice.
 PYTHON ?= python3
 BIN := .venv/bin
+# The programs that judge what was rendered are in the virtual environment too (scripts/judges.py).
+PURE := tests --ignore=tests/lab --ignore=tests/faults --ignore=tests/e2e
+PYTEST := PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN)/pytest -q
 
 .PHONY: help setup check test test-pure test-lab demo bench picture faults e2e-real clean
 
@@ -19,26 +22,26 @@ check: setup  ## Style, types, layers, shell
 	$(BIN)/shellcheck scripts/*.sh .ci/run
 
 test-pure: setup  ## The tests that need no host: under 20 s
-	$(BIN)/pytest -q -n 2 tests --ignore=tests/lab
+	$(PYTEST) -n 2 $(PURE)
 
 test-lab: setup  ## The tests on real hosts, in the lab
 	@scripts/engine.sh
-	$(BIN)/pytest -q tests/lab
+	$(PYTEST) tests/lab
 
-test: check test-pure  ## Everything but the slow real packages
-	@if scripts/engine.sh; then $(BIN)/pytest -q tests/lab; \
-	else echo "test: the lab suite was left out: no Docker engine can be had here"; fi
+test: check  ## Everything but the slow suites (faults, e2e-real)
+	@if scripts/engine.sh; then $(BIN)/python scripts/judges.py && $(PYTEST) -n 2 $(PURE) && $(PYTEST) tests/lab; \
+	else echo "test: the lab suite is left out, no Docker engine can be had here" && $(PYTEST) -n 2 $(PURE); fi
 
 demo: setup  ## A bare host becomes the lean-llm stack, on this machine
 	@scripts/demo.sh
 
 faults: setup  ## Connections cut, clients killed, disks full, power lost: docs/reliability.md (an hour)
 	@scripts/engine.sh
-	$(BIN)/pytest -q tests/faults
+	$(PYTEST) tests/faults
 
 e2e-real: setup  ## The stack with the real n8n and Flowise from npm (slow)
 	@scripts/engine.sh
-	CTL_LAB_REAL=1 $(BIN)/pytest -q tests/e2e
+	CTL_LAB_REAL=1 $(PYTEST) tests/e2e
 
 bench: setup  ## Times against tar | ssh and start-up times; nothing is asserted
 	$(BIN)/python bench/wire.py
