@@ -122,7 +122,8 @@ class Server:
         text = self.sh(shlex.join(["curl", "-s", "-i", "--http1.1", "--max-time", "20", *words, url]))
         head, _, body = text.replace("\r\n", "\n").partition("\n\n")
         first, *lines = head.splitlines()
-        return Answer(int(first.split()[1]), dict(line.split(": ", 1) for line in lines), body)
+        parts = [line.partition(":") for line in lines]
+        return Answer(int(first.split()[1]), {name: value.strip() for name, _, value in parts}, body)
 
     def answering(self, ports: Iterable[int], *, seconds: float = 2) -> set[int]:
         """Which TCP ports take a connection from this machine, within `seconds` for every 500 of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import ssl
@@ -70,8 +71,7 @@ def test_unknown_name_is_refused(deployed: Deployed, name: str) -> None:
 def test_name_in_the_request_is_not_a_way_around(deployed: Deployed) -> None:
     """A certificate for one name, and another name asked for inside: neither reaches an application unasked."""
     answer = deployed.server.https("n8n.localhost", headers={"Host": "n8n.internal:8081"})
-    assert answer.status != 200
-    assert "n8n" not in answer.body
+    assert answer.body == ""
 
 
 # --- ngrok ------------------------------------------------------------------------------------------------------------
@@ -132,4 +132,4 @@ def test_access_log(deployed: Deployed) -> None:
     assert (request["host"].partition(":")[0], request["method"]) == ("flowise.localhost", "GET")
     assert request["client_ip"] and re.fullmatch(r"[0-9.]+", request["remote_ip"])
     assert deployed.login.partition(":")[2] not in text
-    assert "Basic " not in text
+    assert base64.b64encode(deployed.login.encode()).decode() not in text
