@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> int:
     except TyperException as error:
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help" if context else "ctl --help"
-        return tell(CtlError(str(getattr(error, "message", error)), hint=hint), 2)
+        return tell(CtlError(error.format_message(), hint=hint), 2)
     except CtlError as error:
         if debug:
             raise
