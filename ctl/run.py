@@ -96,7 +96,9 @@ def propose_bare(aim: Aim) -> Plan:
 
 def contents(transport: Transport, changes: Iterable[FileChange]) -> Mapping[str, bytes]:
     """What stands on the host now in the files that would change, for a diff. Sensitive files are not fetched."""
-    paths = [change.path for change in changes if change.was and not (change.after and change.after.sensitive)]
+    paths = [
+        change.path for change in changes if change.kind == "update" and change.after and not change.after.sensitive
+    ]
     if not paths:
         return {}
     result = transport.run(script.as_root(script.fetch(paths)), timeout=PROBE_SECONDS)

@@ -48,8 +48,11 @@ def selection(stack: str = "lean-llm", own: Mapping[str, str] | None = None, **h
 
 
 def secrets_for(chosen: Selection) -> dict[str, Secret]:
-    """A fixed value for every secret that is asked for, with all that is awkward to quote in it."""
-    return {name: Secret(name, f"{name.lower()}-'\"$x#\\ z") for name in chosen.secrets}
+    """A fixed value for every secret that is asked for; every one begins with what `SENTINEL` says."""
+    return {name: Secret(name, f"sentinel-{name.lower()}-'\"$x#\\ z") for name in chosen.secrets}
+
+
+SENTINEL = "sentinel-"
 
 
 def rendered(stack: str = "lean-llm", own: Mapping[str, str] | None = None, **host: Any) -> Release:
@@ -163,6 +166,7 @@ def probe_output(facts: Facts) -> bytes:
         ("docker", facts.docker),
         *(("unit", name, unit.active, unit.sub, unit.enabled) for name, unit in facts.units.items()),
         *(("check", name, "yes" if answer else "no") for name, answer in facts.checks.items()),
+        *(("secret", name, mark) for name, mark in facts.secrets.items()),
         *(("external", name, status) for name, status in facts.externals.items()),
         ("end",),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -97,7 +98,9 @@ def parse_history(output: bytes) -> History:
         elif kind == "release" and words:
             kept.add(clean(words[0]))
         elif kind == "run" and len(words) == 3 and (about := _about(words[2])):
-            runs.append(PastRun(clean(words[0]), int(words[1]) if words[1].isdigit() else None, about))
+            runs.append(
+                PastRun(clean(words[0]), int(words[1]) if re.fullmatch("[0-9]{1,3}", words[1]) else None, about)
+            )
     if not whole:
         raise CtlError("the host's history did not arrive whole")
     return History(current, tuple(runs), tuple(settled), frozenset(kept))

@@ -27,6 +27,7 @@ def script(plan: Plan, templates: Templates) -> str:
     lines = [
         "#!/bin/sh",
         f"# ctl: release {release.id} of the stack {release.stack} for {release.host}",
+        "# shellcheck disable=SC2317,SC2329  # the functions of the steps are called by their names",
         "set -u",
         "umask 077",
         "export LC_ALL=C.UTF-8 HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -95,7 +96,9 @@ def probe(release: Release, templates: Templates, *, externals: bool = False) ->
         "export LC_ALL=C.UTF-8 HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         f"root={quoting.sh(release.root)} stack={quoting.sh(release.stack)}",
         "ctl=$root/.ctl",
-        "list=$(mktemp) && trap 'rm -f \"$list\"' EXIT",
+        # Who works side by side answers into a file each: lines of one must not end up inside those of another.
+        "answers=$(mktemp -d) && trap 'rm -rf \"$answers\"' EXIT",
+        "list=$answers/.list",
         templates.source("host/steps.sh"),
         *(_function(step) for step in release.steps),
         templates.source("host/probe.sh"),
@@ -103,20 +106,28 @@ def probe(release: Release, templates: Templates, *, externals: bool = False) ->
         "os",
         "machine",
         "memory_of_runs",
-        "containers &",
-        f"units {' '.join(quoting.sh(unit) for unit in units)} &",
+        *_side_by_side(
+            "containers",
+            f"units {' '.join(quoting.sh(unit) for unit in units)}",
+            *(f"check {quoting.sh(step.id)} {_name(step)}" for step in release.steps),
+            *(_external(external) for external in release.externals if externals),
+        ),
         f"files {' '.join(quoting.sh(file.path) for file in release.files)}",
-        *(f"check {quoting.sh(step.id)} {_name(step)} &" for step in release.steps),
-        *(_external(external) for external in release.externals if externals),
         "wait",
+        'cat "$answers"/*',
         "say end",
         "",
     ]
     return "\n".join(lines)
 
 
+def _side_by_side(*commands: str) -> Iterable[str]:
+    for number, command in enumerate(commands):
+        yield f'{command} >"$answers/{number:03}" &'
+
+
 def _external(external: External) -> str:
-    return f"external {quoting.sh(external.name)} {quoting.sh(external.url)} {quoting.sh(external.health)} &"
+    return f"external {quoting.sh(external.name)} {quoting.sh(external.url)} {quoting.sh(external.health)}"
 
 
 def fetch(paths: Iterable[str]) -> str:

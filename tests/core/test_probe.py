@@ -18,6 +18,7 @@ WHOLE = settled(
     missing_tools=("flock",),
     units={"small.target": UnitFact("active", "active", "enabled")},
     externals={"ollama": "200"},
+    secrets={"KEY": "0123"},
     memory_free=1,
 )
 OUTPUT = probe_output(WHOLE)

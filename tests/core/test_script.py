@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import (
+    APP_FILE,
+    SENTINEL,
+    UNIT,
+    container_fact,
+    fit,
+    members,
+    release,
+    rendered,
+    sent,
+    settled,
+    step,
+    templates,
+)
+
+from ctl.core import probe, script
+from ctl.core.history import About
+from ctl.core.plan import Plan, plan
+from ctl.core.probe import FileFact
+from ctl.core.release import File, Release, load_release
+
+SMALL = release()
+ABOUT = About(release=SMALL.id, previous="", command="deploy h1", who="me@here", started=1700000000, changes=())
+
+
+def shellcheck(text: str, *options: str) -> str:
+    """What shellcheck complains about."""
+    program = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("no shellcheck on the PATH")
+    done = subprocess.run([program, "-s", "sh", *options, "-"], input=text, text=True, capture_output=True)
+    return done.stdout + done.stderr
+
+
+def main(found: Plan) -> list[str]:
+    """The lines of the script's `main`: what is done, in order."""
+    text = script.script(found, templates())
+    return [line.strip() for line in text.split("main() {\n")[1].split("\n}\n")[0].splitlines()]
+
+
+def test_the_script_of_a_bare_host() -> None:
+    app, unit = SMALL.files
+    assert main(plan(SMALL, fit())) == [
+        f"begin {SMALL.id}",
+        "event phase 1-setup",
+        "step 1-setup/10-a step_1_setup_10_a 600 s1",
+        "event phase 2-deploy",
+        f"put {app.sha} 0644 root:root {APP_FILE}",
+        "pull app:1",
+        "pull db:2",
+        "up 300 '' app db",
+        "event phase 3-configure",
+        f"put {unit.sha} 0644 root:root {UNIT}",
+        "step 3-configure/10-units step_3_configure_10_units 600 s2",
+        "step 3-configure/20-extra@app step_3_configure_20_extra_app 600 s3",
+        f"settle {SMALL.id}",
+    ]
+
+
+ORPHAN = "/opt/small/stacks/gone/compose.yaml"
+OLD = FileFact("0" * 64, 0o644, "root:root")
+
+
+def test_the_script_of_a_mixed_plan() -> None:
+    app, db = (container_fact(each) for each in SMALL.containers)
+    there = settled(SMALL)
+    facts = replace(
+        there,
+        files={**there.files, APP_FILE: OLD, ORPHAN: OLD},
+        applied={**there.applied, APP_FILE: OLD, ORPHAN: OLD},
+        containers=(app, replace(db, state="exited"), replace(app, name="old", id="o1d")),
+    )
+    assert main(plan(SMALL, facts)) == [
+        f"begin {SMALL.id}",
+        "event phase 2-deploy",
+        f"put {SMALL.files[0].sha} 0644 root:root {APP_FILE}",
+        "pull app:1",
+        "pull db:2",
+        "up 300 '' db",
+        "up 300 --force-recreate app",
+        "remove old o1d",
+        "event phase 3-configure",
+        f"del {ORPHAN}",
+        f"settle {SMALL.id}",
+    ]
+
+
+def test_only_the_steps_of_the_plan_are_in_the_script() -> None:
+    facts = replace(settled(SMALL), stamps={**settled(SMALL).stamps, "1-setup/10-a": "older"})
+    text = script.script(plan(SMALL, facts), templates())
+    assert "step_1_setup_10_a() {" in text
+    assert "step_3_configure" not in text
+
+
+def test_names_from_outside_are_quoted() -> None:
+    app, db = (container_fact(each) for each in SMALL.containers)
+    hostile = replace(app, name="x; rm -rf /", id="$(id)")
+    lines = main(plan(SMALL, replace(settled(SMALL), containers=(app, db, hostile))))
+    assert "remove 'x; rm -rf /' '$(id)'" in lines
+
+
+WHOLE = rendered()
+
+
+@pytest.mark.parametrize("facts", [fit(), settled(WHOLE)], ids=["bare", "settled"])
+def test_equal_plans_give_equal_scripts_and_archives(facts: Any) -> None:
+    def made() -> tuple[str, bytes]:
+        todo = plan(rendered(), facts)
+        return script.script(todo, templates()), script.archive(todo, templates(), about=ABOUT)
+
+    assert made() == made()
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"vars": {"access": "internal", "docker_source": "distribution"}},
+    {"vars": {"access": "public", "tls": "acme", "domain": "example.com", "address": "0.0.0.0"}},
+]
+
+
+@pytest.mark.parametrize("host", VARIANTS, ids=["ngrok", "internal", "public"])
+def test_shellcheck_passes_on_what_runs_on_the_host(host: dict[str, Any]) -> None:
+    wanted = rendered(**host)
+    assert shellcheck(script.script(plan(wanted, fit()), templates())) == ""
+
+
+def test_shellcheck_passes_on_the_probe_and_the_short_scripts() -> None:
+    # The functions of the steps are called by their names.
+    by_name = "--exclude=SC2317,SC2329"
+    assert shellcheck("#!/bin/sh\n" + script.probe(WHOLE, templates(), externals=True), by_name) == ""
+    short = [
+        script.start("/opt/x", "r1"),
+        script.start("/opt/x", "r1", follow=False),
+        script.follow("/opt/x", "r1", 17),
+        script.history("/opt/x"),
+        script.fetch(["/etc/a", "/etc/b"]),
+    ]
+    for text in short:
+        assert shellcheck(f"#!/bin/sh\n{text}") == ""
+
+
+def test_no_secret_is_in_what_travels_in_the_open() -> None:
+    """The archive goes over stdin; commands and the script are seen in process lists and shown to people."""
+    todo = plan(WHOLE, fit())
+    archive = members(script.archive(todo, templates(), about=ABOUT))
+    shown = [script.script(todo, templates()), script.probe(WHOLE, templates(), externals=True)]
+    shown += [content.decode() for name, content in archive.items() if not name.startswith("release/files/")]
+    assert not any(SENTINEL in text for text in shown)
+    assert any(SENTINEL.encode() in content for content in archive.values()), "the secrets can be found at all"
+
+
+def test_the_archive_carries_the_script_and_the_whole_release() -> None:
+    todo = plan(SMALL, fit())
+    found = members(script.archive(todo, templates(), about=ABOUT))
+    assert found["script"].decode() == script.script(todo, templates())
+    assert found["applied"].decode() == todo.applied_after()
+    blobs = {name.split("/")[-1]: content for name, content in found.items() if name.startswith("release/files/")}
+    assert load_release(found["release/release.json"], blobs) == SMALL
+
+
+def test_a_packed_archive_depends_on_its_members_only() -> None:
+    one = {"b": (b"2", 0o600), "a": (b"1", 0o700)}
+    assert script.pack(one) == script.pack(dict(reversed(one.items())))
+    assert members(script.pack(one)) == {"a": b"1", "b": b"2"}
+
+
+AWKWARD = "echo 'it'\"'\"'s' \"$HOME\" `id` \\ \n!history ~ é\n"
+
+
+def test_a_command_for_any_login_shell() -> None:
+    command = script.as_root(AWKWARD * 50)
+    assert sent(command) == AWKWARD * 50
+    assert "\n" not in command
+    # Inside single quotes csh still expands `!`, and fish a backslash before a quote or a backslash.
+    assert re.fullmatch(r"""sh -c '[A-Za-z0-9+/=$%&|;"()\[\] -]*'""", command)
+    assert script.as_root("x") == script.as_root("x")
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+def test_the_command_runs_the_text(shell: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("sudo would be asked")
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} on the PATH")
+    text = "printf '%s|' \"it's\" '\"$x\"'\ncat\n"
+    done = subprocess.run([shell, "-c", script.as_root(text)], input=b"stdin", capture_output=True, check=True)
+    assert done.stdout == b'it\'s|"$x"|stdin'
+
+
+def many(folder: Path, count: int) -> Release:
+    """A release of many files, which are there, and many steps, half of them done; nothing of it is harmful."""
+    files = tuple(File(f"{folder}/f{number}", b"%d" % number, 2) for number in range(count))
+    for file in files:
+        Path(file.path).write_bytes(file.content)
+    steps = [step(f"1-setup/{number:02}-a", mark=str(number)) for number in range(20)]
+    steps = [replace(each, text=f"check() {{ [ $(({at} % 2)) = 0 ]; }}\n") for at, each in enumerate(steps)]
+    return release(root=str(folder), files=files, steps=tuple(steps), containers=(), stack="no-such-stack")
+
+
+def test_the_probe_runs_in_sh_and_its_answers_do_not_mix(tmp_path: Path) -> None:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    wanted = many(folder, 200)
+    text = script.probe(wanted, templates())
+    done = subprocess.run(["sh", "-c", text], capture_output=True, check=True, env={"TMPDIR": str(tmp_path)})
+    facts = probe.parse(done.stdout)
+    assert {path: fact.sha for path, fact in facts.files.items()} == {file.path: file.sha for file in wanted.files}
+    assert all(fact.mode and fact.owner for fact in facts.files.values())
+    assert facts.checks == {each.id: at % 2 == 0 for at, each in enumerate(wanted.steps)}
+    assert facts.memory > 0
+    assert facts.bits in {"32", "64"}
+    assert [path.name for path in tmp_path.iterdir()] == ["root"], "the probe leaves nothing behind"
