@@ -201,10 +201,10 @@ if [ -d "$run" ]; then
 else
     (umask 022; mkdir -p {quoting.sh(root)}) && mkdir -p "${{run%/*}}" || exit 1
     rm -rf "$run.new"
-    mkdir "$run.new" && : >"$run.new/log" && tar -xzf - -C "$run.new" && mv "$run.new" "$run" || {{
+    if ! {{ mkdir "$run.new" && : >"$run.new/log" && tar -xzf - -C "$run.new" && mv "$run.new" "$run"; }}; then
         rm -rf "$run.new"
         exit 1
-    }}
+    fi
 fi
 if [ ! -d "$run/begun" ]; then
     if [ -d /run/systemd/system ]; then
