@@ -6,7 +6,8 @@ own. It answers to the names of the public registries, so `docker pull caddy:2.1
 stacks need no change.
 
 What is real and what is not. Real: Debian 13 with its package mirrors, systemd, sshd, Docker as Debian packages it,
-and Caddy (Debian's build, served under the name and tag that the stacks pull; `caddy version` says which it is).
+Caddy and PostgreSQL (Debian's builds, served under the names and tags that the stacks pull; `caddy version` and
+`postgres --version` say which they are; PostgreSQL's entrypoint is the lab's own).
 Stand-ins, which speak the few routes a deployment touches, say so on their pages, and answer 404 to everything else:
 n8n, Flowise. A stand-in for the `ngrok` program too: it accepts no token but the lab's own (`SECRETS`) and plays the
 internet on 127.0.0.1:4041 of the host. `images/README.md` says how to add one.
