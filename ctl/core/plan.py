@@ -98,8 +98,19 @@ def plan(release: Release, facts: Facts, *, phases: Collection[int] = (1, 2, 3, 
     steps = tuple(_steps(release, facts, touched))
     containers = tuple(_containers(release, facts, touched))
     changes: list[Change] = sorted((*files, *steps, *containers), key=_order)
-    chosen = [change for change in changes if change.phase in phases and (not only or _belongs(change, release, only))]
+    bringing = bool({2, 4} & set(phases))
+    chosen = [
+        change
+        for change in changes
+        if (change.phase in phases and (not only or _belongs(change, release, only)))
+        # Whichever service is brought: what its data will depend on is kept first.
+        or (bringing and _is_keepsake(change, release))
+    ]
     return Plan(release, facts, tuple(chosen))
+
+
+def _is_keepsake(change: Change, release: Release) -> bool:
+    return isinstance(change, FileChange) and change.path == f"{release.root}/{KEEPSAKE}"
 
 
 def _order(change: FileChange | StepChange | ContainerChange) -> tuple[int, int, str]:
@@ -240,8 +251,8 @@ def guard(release: Release, facts: Facts) -> None:
         raise UsageError(
             f"{release.host} holds another {', '.join(other)} than this release, and its data depends on "
             + ("them" if len(other) > 1 else "it"),
-            hint=f"ctl secrets pull {release.host} takes over what the host has; ctl secrets rotate changes it for good, "
-            "or ends a change that was cut short",
+            hint=f"ctl secrets pull {release.host} takes over what the host has; "
+            "ctl secrets rotate changes one for good, and ends a change that was cut short",
         )
 
 

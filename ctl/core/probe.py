@@ -138,7 +138,7 @@ class _Reading:
             applied=applied,
             stamps={line[0]: line[1] for line in self.all("stamp", 2)},
             checks={name: answer == "yes" for name, answer in self.all("check", 2)},
-            secrets={name: mark for name, mark in self.all("secret", 2)},
+            secrets={line[0]: line[1] for line in self.all("secret", 2)},
             containers=tuple(_container(line) for line in self.all("container", 7)),
             units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},
             externals=dict(self.all("external", 2)),

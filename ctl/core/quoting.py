@@ -33,6 +33,31 @@ def dotenv(value: str) -> str:
     return '"' + re.sub(r'[\\"$]', r"\\\g<0>", value) + '"'
 
 
+_DOTENV = re.compile(
+    r"""[ \t]*(?:\#[^\n]*)?(?:\n|\Z)"""  # nothing, or a comment
+    r"""|(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")(?:\n|\Z)""",
+    re.DOTALL,
+)
+
+
+def read_dotenv(text: str) -> dict[str, str]:
+    """The inverse: name → value of a `.env` file whose values `dotenv` wrote. Raises ValueError with the line."""
+    values: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        line = _DOTENV.match(text, at)
+        if line is None:
+            raise ValueError(f"line {text.count(chr(10), 0, at) + 1} is not NAME= and a quoted value")
+        if name := line["name"]:
+            values[name] = (
+                re.sub(r"\\(.)", r"\1", line["escaped"] or "", flags=re.DOTALL)
+                if line["plain"] is None
+                else line["plain"]
+            )
+        at = line.end()
+    return values
+
+
 def compose(value: str) -> str:
     """A literal inside a string of a Compose file: what Compose's own interpolation turns back into the value."""
     return _carried(value).replace("$", "$$")

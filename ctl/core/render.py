@@ -12,7 +12,7 @@ from ctl.core.document import dump
 from ctl.core.errors import InvalidFile, MissingValue, TemplateFault
 from ctl.core.quoting import compose as double_dollars
 from ctl.core.release import PHASES, Container, External, File, Release, Step, fingerprint, phase_number
-from ctl.core.secret import Secret
+from ctl.core.secret import KEEPSAKE, Secret, keepsake
 from ctl.core.selection import Selection
 from ctl.core.service import KINDS, FileSpec, Service, megabytes
 from ctl.core.stack import ServiceOverride
@@ -26,6 +26,7 @@ def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templ
         work.folder(folder)
     work.units()
     work.project()
+    work.keepsake()
     steps = work.steps()
     needs = [(folder, folder.meta.requires) for folder in selection.folders]
     return Release(
@@ -75,6 +76,8 @@ class _Rendering:
             if inside in {"compose.yaml.j2", "x-ctl.yaml"}:
                 continue
             parts = inside.split("/")
+            if parts[0] == "rotate":  # recipes: no part of the release
+                continue
             if inside.endswith(".sh.j2") and (service.kind == "phases" or parts[0] == "steps"):
                 step_id = "/".join(parts[-2:]).removesuffix(".sh.j2")
                 self.step_sources.append(
@@ -143,6 +146,13 @@ class _Rendering:
     def project(self) -> None:
         root = self.selection.root
         self.add([compose.project(self.selection.stack.name, sorted(self.compose_directories), root=root)])
+
+    def keepsake(self) -> None:
+        """What data depends on, to be recovered from the host where the vault is lost."""
+        kept = [self.secrets[name] for name, spec in self.selection.secrets.items() if spec.guarded]
+        if kept:
+            path = f"{self.selection.root}/{KEEPSAKE}"
+            self.add([File(path, keepsake(kept).encode(), 2, mode=0o600, sensitive=True)])
 
     def steps(self) -> list[Step]:
         steps = [self.step(step_id, path, values) for step_id, path, values in self.step_sources]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import string
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
-from ctl.core.errors import MissingValue
+from ctl.core.errors import MissingValue, UsageError
+from ctl.core.quoting import dotenv
 
 MASK = "••••"
+SHORTEST = 8
+KEEPSAKE = ".ctl/secrets.env"  # under the stack's root on the host
 
 Random = Callable[[int], bytes]
 """How many bytes → that many random bytes. Handed in, so that the core stays a function of its arguments."""
@@ -49,17 +53,25 @@ class Secret:
 class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a template declares: where the value comes from, and what it may consist of.
 
-    A generated secret gets `bytes` bytes of randomness, written in the alphabet that its consumer bears.
-    `sticky` ones are never generated anew, because data is encrypted with them; `login` ones are what a person
-    types at a door, shown once after the first deploy.
+    A generated secret gets `bytes` bytes of randomness, written in the alphabet that its consumer bears; a supplied
+    one has to match `pattern`. `sticky` ones are never generated anew, because data is encrypted with them. `rotate`
+    names the recipe, `rotate/<name>.sh.j2` in the template folder, without which a new value would fit nothing that
+    is stored. `login` ones are what a person types at a door, shown once after the first deploy.
     """
 
     about: str = ""
     generate: Literal["hex", "alnum", "base64url"] | None = None
     bytes: int = 32
     prefix: str = ""
+    pattern: str = ""
     sticky: bool = False
+    rotate: str = ""
     login: bool = False
+
+    @property
+    def guarded(self) -> bool:
+        """Whether stored data depends on the value, so that another one on the host would cut the data off."""
+        return self.sticky or bool(self.rotate)
 
     def new(self, random: Random) -> str:
         """A fresh value; only for specs that declare `generate`."""
@@ -90,22 +102,85 @@ def settle(
     """Give every declared secret its value: supplied by the user, or kept in the vault, or generated now.
 
     Returns all secrets by name, and those that are new and have to be kept. Raises MissingValue for one that nobody
-    supplies and nothing generates.
+    supplies and nothing generates, UsageError for one that no one should use.
     """
     values: dict[str, Secret] = {}
     fresh: dict[str, str] = {}
     for name, spec in specs.items():
         value = supplied.get(name) or kept.get(name)
-        if not value:
-            if spec.generate is None:
-                about = f" ({spec.about})" if spec.about else ""
-                raise MissingValue(
-                    f"the secret {name}{about} has no value",
-                    hint=f"ctl secrets set {host} {name}, or give it in the environment or in .env",
-                )
+        if value:
+            check_value(name, value, spec, host)
+        elif spec.generate is None:
+            about = f" ({spec.about})" if spec.about else ""
+            raise MissingValue(
+                f"the secret {name}{about} has no value",
+                hint=f"ctl secrets set {host} {name}, or give it in the environment or in .env",
+            )
+        else:
             value = fresh[name] = spec.new(random)
         values[name] = Secret(name, value)
     return values, fresh
+
+
+# Values that stand in documentation, examples and default configurations, and therefore in every attacker's list.
+_KNOWN = frozenset(
+    """12345678 123456789 1234567890 abcdefgh admin123 administrator adminadmin changeme changeit changethis changeme123
+    default dify difyai123456 insecure langfuse letmein litellm minioadmin mysecretpassword mysecretkey n8n n8npassword
+    ollama openwebui passw0rd password password1 password12 password123 passwort postgres postgrespassword qwertyuiop
+    root secret secretkey secretpassword supersecret supersecretkey supersecretpassword temporary test1234 testtest
+    topsecret evenmoresecret webui welcome1 myencryptionkey sk1234 sk12345 sk123456 sk12345678 sk1234567890
+    sk9f73s3ljtxvcmt3blb3ljtqtskighxvcmt3blbkfjlk7u thisisasecret thisisnotasecret""".split()  # noqa: SIM905
+)
+_PLACEHOLDER = re.compile(
+    r"your[ _-].*|(insert|replace|enter|paste|put)[ _-](your|with|this|a|me|here|api|token|key|password)\b.*"
+    r"|(dummy|sample|example|placeholder|todo|fixme)([ _.-].*)?|change[ _-]?(me|this|it)\b.*|.*[_-](here|change[_-]?me)"
+    r"|(my|the|some|a|super|very)[ _-]?(secret|password|key|token|api[ _-]?key)([ _-].*)?|<.*>|\$?\{.*\}|sk-[x.*]+",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def weakness(value: str) -> str:
+    """Why nobody should use this value: `is a known default`, say; or nothing. The value is not in the answer."""
+    if re.sub(r"[ _.!-]", "", value).lower() in _KNOWN:
+        return "is a known default"
+    if _PLACEHOLDER.fullmatch(value.strip()):
+        return "is a placeholder, not a value"
+    if len(value) < SHORTEST:
+        return f"is shorter than {SHORTEST} characters"
+    if len(set(value)) < 3:
+        return "is the same character over and over"
+    return ""
+
+
+def check_value(name: str, value: str, spec: SecretSpec, host: str) -> None:
+    """Raises UsageError, without the value, for one that is weak or does not have the form that its consumer needs."""
+    problem = weakness(value)
+    if not problem and spec.pattern and not re.fullmatch(spec.pattern, value):
+        problem = f"has not the form that is needed: {spec.about or spec.pattern}"
+    if problem:
+        own = "leave it out and one is generated, or set another" if spec.generate else "set another"
+        raise UsageError(f"the secret {name} {problem}", hint=f"{own}: ctl secrets set {host} {name}, or .env")
+
+
+def keepsake(secrets: Iterable[Secret]) -> str:
+    """The file on the host from which `ctl secrets pull` recovers what data depends on, a digest of each at its top.
+
+    The digests are what the probe tells: whether the host holds the same secret as we, without its value.
+    """
+    ordered = sorted(secrets, key=lambda secret: secret.name)
+    return "".join(
+        (
+            "# Written by ctl: the secrets that stored data depends on.\n",
+            *(f"# digest {secret.name} {digest(secret)[:16]}\n" for secret in ordered),
+            *(f"{secret.name}={dotenv(secret.reveal())}\n" for secret in ordered),
+        )
+    )
+
+
+def keepsake_digests(text: str) -> dict[str, str]:
+    """Name → digest, as they stand at the top of a keepsake."""
+    head = re.match(r"(#.*\n)*", text)
+    return dict(re.findall(r"^# digest (\S+) ([0-9a-f]{16})$", head[0] if head else "", re.MULTILINE))
 
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:

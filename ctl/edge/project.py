@@ -123,6 +123,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut after the rename must not leave an empty file
         Path(beside).chmod(mode)
         Path(beside).replace(path)
     except OSError as error:

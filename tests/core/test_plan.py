@@ -184,6 +184,7 @@ def test_the_proxy_alone_comes_with_its_files() -> None:
     whole = rendered(vars={"access": "internal"})
     found = plan(whole, fit(), only=("caddy",), phases=(2,))
     assert names(found) == [
+        "create /opt/lean-llm/.ctl/secrets.env",
         "create /opt/lean-llm/compose.yaml",
         "create /opt/lean-llm/proxy/compose.yaml",
         "create /opt/lean-llm/proxy/conf/Caddyfile",
@@ -195,6 +196,7 @@ def test_a_service_alone_comes_with_the_file_that_includes_it() -> None:
     whole = rendered(vars={"access": "internal"})
     found = plan(whole, fit(), only=("n8n",))
     assert names(found) == [
+        "create /opt/lean-llm/.ctl/secrets.env",
         "create /opt/lean-llm/compose.yaml",
         "create /opt/lean-llm/stacks/n8n/.env",
         "create /opt/lean-llm/stacks/n8n/compose.yaml",

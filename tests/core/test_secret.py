@@ -100,11 +100,11 @@ def count(size: int) -> bytes:
 
 
 def test_settle_prefers_what_is_supplied_then_what_is_kept_then_makes() -> None:
-    values, fresh = settle(SPECS, {"GIVEN": "g"}, {}, count, "h1")
-    assert values == {"GIVEN": Secret("GIVEN", "g"), "MADE": Secret("MADE", "00010203")}
+    values, fresh = settle(SPECS, {"GIVEN": "given-by-hand"}, {}, count, "h1")
+    assert values == {"GIVEN": Secret("GIVEN", "given-by-hand"), "MADE": Secret("MADE", "00010203")}
     assert fresh == {"MADE": "00010203"}
-    values, fresh = settle(SPECS, {"MADE": "s"}, {"MADE": "k", "GIVEN": "k", "OTHER": "o"}, count, "h1")
-    assert values == {"GIVEN": Secret("GIVEN", "k"), "MADE": Secret("MADE", "s")}
+    values, fresh = settle(SPECS, {"MADE": "supplied"}, {"MADE": "kept-two", "GIVEN": "kept-one"}, count, "h1")
+    assert values == {"GIVEN": Secret("GIVEN", "kept-one"), "MADE": Secret("MADE", "supplied")}
     assert fresh == {}
 
 
