@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +73,10 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     file = f"stacks/{stack.name}/stack.yaml"
     access, doors = _access(stack, values, templates, file), _doors(stack, values, templates, file)
     routed = {service.name: (service, service.meta.route) for service in services if service.meta.route}
-    if access.front and access.front not in routed:
-        raise UnknownName("routed service", access.front, list(routed), hint="it is to answer at /")
     tunnel = next((tunnel for tunnel in tunnels if tunnel.name == access.kind), None)
+    if tunnel and access.front not in routed:
+        raise UnknownName("routed service", access.front, list(routed), hint="it is to answer at /")
+    opened = _opened(doors, routed, file)
     if tunnel and not access.domain:
         raise MissingValue(
             f"access through {access.kind} needs a domain",
@@ -92,7 +94,10 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
         vars=values,
         access=access,
         doors=doors,
-        routes=tuple(_route(*service, access, doors) for service in routed.values()),
+        routes=tuple(
+            _route(*service, access if tunnel else None, doors, opened.get(name, ()))
+            for name, service in routed.items()
+        ),
     )
 
 
@@ -113,19 +118,36 @@ def _names_nothing(text: str, values: Mapping[str, Any]) -> bool:
 
 def _doors(stack: Stack, values: Mapping[str, Any], templates: Templates, file: str) -> Doors:
     raw = stack.doors
-    data = {"domain": raw.domain, "port": raw.port, "address": raw.address, "tls": raw.tls}
+    data = {"domain": raw.domain, "port": raw.port, "address": raw.address, "tls": raw.tls, "open": raw.open}
     doors = Doors(**templates.expand(data, {"vars": values}, file=file))
     if not _DOMAIN.fullmatch(doors.domain):
         raise InvalidFile(file, f"{doors.domain!r} is not a domain name", path="doors.domain")
     if not isinstance(doors.port, int) or not 0 < doors.port < 65536:
         raise InvalidFile(file, f"{doors.port!r} is not a port", path="doors.port")
+    try:
+        ipaddress.ip_address(doors.address)
+    except ValueError as error:
+        raise InvalidFile(file, f"{doors.address!r} is not an IP address", path="doors.address") from error
     return doors
 
 
-def _route(service: Service, spec: RouteSpec, access: Access, doors: Doors) -> Route:
+def _opened(doors: Doors, routed: Collection[str], file: str) -> dict[str, tuple[str, ...]]:
+    """The paths that need no password, by service. A misspelt one must not stay open or closed unnoticed."""
+    if not isinstance(doors.open, dict):
+        raise InvalidFile(file, f"expected paths by service, got {doors.open!r}", path="doors.open")
+    for name, paths in doors.open.items():
+        if name not in routed:
+            raise UnknownName("routed service", name, list(routed), hint="doors.open names paths of it")
+        if not isinstance(paths, list) or not all(re.fullmatch(r"/[!-~]*", str(path)) for path in paths):
+            raise InvalidFile(file, f"expected paths such as [/webhook/*], got {paths!r}", path=f"doors.open.{name}")
+    return {name: tuple(paths) for name, paths in doors.open.items()}
+
+
+def _route(service: Service, spec: RouteSpec, access: Access | None, doors: Doors, opened: tuple[str, ...]) -> Route:
+    """`access` is the tunnel's, where there is one."""
     port = "" if doors.port == 443 else f":{doors.port}"
     urls = [f"https://{service.name}.{doors.domain}{port}"]
-    if access.front == service.name and access.domain:
+    if access and access.front == service.name:
         urls.insert(0, f"https://{access.domain}")
     return Route(
         name=service.name,
@@ -134,6 +156,7 @@ def _route(service: Service, spec: RouteSpec, access: Access, doors: Doors) -> R
         websocket=spec.websocket,
         stream=spec.stream,
         checks=tuple((probe.path, probe.status) for probe in service.meta.verify),
+        open=opened,
     )
 
 

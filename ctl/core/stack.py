@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -60,15 +59,6 @@ class External(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str
     health: str = ""
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def port(self) -> int:
-        parts = urlsplit(self.url)
-        return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
 class Stack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

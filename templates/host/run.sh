@@ -30,15 +30,22 @@ begin() {
     fi
     cp "$run/holder" "$ctl/holder"
     mkdir -p "$ctl/releases" "$ctl/stamps"
-    rm -rf "$ctl/releases/$1" && mv "$run/release" "$ctl/releases/$1" || failed begin "$1"
+    { rm -rf "$ctl/releases/$1" && mv "$run/release" "$ctl/releases/$1"; } || failed begin "$1"
     blobs=$ctl/releases/$1/files
     event release "$1"
+}
+
+# set_aside PATH: what ctl did not write itself is kept beside the run's log before it is replaced.
+set_aside() {
+    [ -f "$1" ] || return 0
+    grep -q "^$(sha256sum <"$1" | cut -d ' ' -f 1)	.*	$1$" "$ctl/applied" 2>/dev/null && return
+    mkdir -p "$run/kept${1%/*}" && cp -p "$1" "$run/kept$1" && echo "| $1 as it was: $run/kept$1"
 }
 
 # put SHA MODE OWNER PATH: written beside, then renamed, so that nobody ever reads half a file.
 put() {
     event put "$4"
-    if (umask 022; mkdir -p "${4%/*}") && cp "$blobs/$1" "$4.ctl-new" && chown "$3" "$4.ctl-new" &&
+    if set_aside "$4" && (umask 022; mkdir -p "${4%/*}") && cp "$blobs/$1" "$4.ctl-new" && chown "$3" "$4.ctl-new" &&
         chmod "$2" "$4.ctl-new" && mv -f "$4.ctl-new" "$4"; then
         printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$ctl/applied"
     else
@@ -60,7 +67,7 @@ step() {
     logged timeout -k 10 60 sh "$script" check "$2" || failed check "$1"
     mkdir -p "$ctl/stamps/${1%/*}"
     echo "$4" >"$ctl/stamps/$1.new" && mv -f "$ctl/stamps/$1.new" "$ctl/stamps/$1"
-    event done "$1" $(($(date +%s) - started))
+    event 'done' "$1" $(($(date +%s) - started))
 }
 
 pull() {
@@ -76,6 +83,7 @@ up() {
     limit=$1 flag=$2
     shift 2
     event up "$@"
+    # shellcheck disable=SC2086  # one option or none
     if logged compose up -d --no-deps --no-build $flag --wait --wait-timeout "$limit" "$@"; then
         for name in "$@"; do event healthy "$name"; done
         return
@@ -101,9 +109,11 @@ remove() {
 
 # The run went through: from now on this release is the one that is on the host.
 settle() {
-    cp "$run/applied" "$ctl/applied.new" && mv -f "$ctl/applied.new" "$ctl/applied" &&
-        echo "$1" >"$ctl/current.new" && mv -f "$ctl/current.new" "$ctl/current" &&
-        printf '%s\t%s\t%s\n' "$(date +%s)" "$1" "${run##*/}" >>"$ctl/settled" || failed settle "$1"
+    {
+        cp "$run/applied" "$ctl/applied.new" && mv -f "$ctl/applied.new" "$ctl/applied" &&
+            echo "$1" >"$ctl/current.new" && mv -f "$ctl/current.new" "$ctl/current" &&
+            printf '%s\t%s\t%s\n' "$(date +%s)" "$1" "${run##*/}" >>"$ctl/settled"
+    } || failed settle "$1"
     tidy
     finish 0
 }
