@@ -135,6 +135,8 @@ class _Rendering:
         stack = self.selection.stack.name
         for service in (*self.selection.services, self.selection.proxy):
             names = [container.name for container in self.containers if container.service == service.name]
+            if not names:
+                continue
             values = {**self.values(service), "containers": names}
             self.unit("systemd/service.service.j2", f"{stack}-{service.name}.service", values)
         self.unit("systemd/stack.target.j2", f"{stack}.target", self.values(self.selection.phases))
