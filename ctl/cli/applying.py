@@ -101,6 +101,8 @@ def apply(link: Transport, todo: Plan, aim: Aim, manner: Manner, command: str, *
     host = todo.release.host
     if not todo:
         return {"result": "unchanged"}
+    if not many:
+        err.line("")
     with Progress(todo.release, prefix=f"{host}: " if many else "", moving=not many) as progress:
         watch = new_watch(command, progress.take, detach=manner.detach)
         try:
