@@ -123,14 +123,19 @@ class Workplace:
         source = self.project.show(self.project.inventory_path)
         return select(host, stack, self.catalogue, self.templates, source=source)
 
+    def supplied(self, host: Host) -> dict[str, str]:
+        """What the environment and .env hold; for a lab host also what the lab accepts."""
+        supplied = self.project.supplied_secrets()
+        if not is_lab(host.name):
+            return supplied
+        from ctl.lab import SECRETS  # noqa: PLC0415  only for lab hosts
+
+        return {**SECRETS, **supplied}
+
     def secrets(self, selection: Selection) -> dict[str, Secret]:
         """All secrets of a host; what is generated is kept in the vault at once, so that it stays what it is."""
         name = selection.host.name
-        supplied = self.project.supplied_secrets()
-        if is_lab(name):
-            from ctl.lab import SECRETS  # noqa: PLC0415  only for lab hosts
-
-            supplied = {**SECRETS, **supplied}
+        supplied = self.supplied(selection.host)
         declared = selection.secrets
         values, fresh = settle(
             declared,
@@ -144,13 +149,22 @@ class Workplace:
         now = self.vault.add(name, fresh)  # another command may have been quicker, and then its values stand
         return {key: Secret(key, now[key]) if key in fresh else value for key, value in values.items()}
 
-    def aim(self, host: Host, phases: Collection[int] = (1, 2, 3, 4), only: Collection[str] = ()) -> Aim:
+    def aim(
+        self,
+        host: Host,
+        phases: Collection[int] = (1, 2, 3, 4),
+        only: Collection[str] = (),
+        *,
+        instead: Collection[Secret] = (),
+    ) -> Aim:
+        """What is to be on the host; `instead` are secrets that are to have another value than here."""
         selection = self.selection(host)
         known = [folder.name for folder in (*selection.services, selection.proxy)]
         for name in only:
             if name not in known:
                 raise UnknownName("service on this host", name, known)
-        release = render(selection, self.secrets(selection), self.templates)
+        values = {**self.secrets(selection), **{secret.name: secret for secret in instead}}
+        release = render(selection, values, self.templates)
         return Aim(release, self.templates, phases, only)
 
     def transport(self, host: Host) -> Transport:

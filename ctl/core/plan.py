@@ -242,11 +242,11 @@ def preflight(release: Release, facts: Facts) -> None:
         )
 
 
-def guard(release: Release, facts: Facts) -> None:
-    """Raises UsageError where the release would replace a secret that the data on the host depends on."""
+def guard(release: Release, facts: Facts, *, but: Collection[str] = ()) -> None:
+    """Raises UsageError where the release would replace a secret, `but` these, that data on the host depends on."""
     kept = release.file(f"{release.root}/{KEEPSAKE}")
     ours = keepsake_digests(kept.content.decode()) if kept else {}
-    other = sorted(name for name, mark in ours.items() if facts.secrets.get(name, mark) != mark)
+    other = sorted(name for name, mark in ours.items() if facts.secrets.get(name, mark) != mark and name not in but)
     if other:
         raise UsageError(
             f"{release.host} holds another {', '.join(other)} than this release, and its data depends on "

@@ -11,6 +11,7 @@ from ctl.core import compose
 from ctl.core.document import dump
 from ctl.core.errors import InvalidFile, MissingValue, TemplateFault
 from ctl.core.quoting import compose as double_dollars
+from ctl.core.quoting import sh
 from ctl.core.release import PHASES, Container, External, File, Release, Step, fingerprint, phase_number
 from ctl.core.secret import KEEPSAKE, Secret, keepsake
 from ctl.core.selection import Selection
@@ -43,6 +44,20 @@ def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templ
         disk=sum(megabytes(need.disk, file=f.folder, path="requires.disk") for f, need in needs),
         secrets=tuple(secrets.values()),
     )
+
+
+def recipe(selection: Selection, name: str, templates: Templates) -> str:
+    """The sh text that changes a secret where it is stored, or nothing for one without a recipe. Raises TemplateFault.
+
+    Old and new value reach it on stdin; none is in the text.
+    """
+    for folder in selection.folders:
+        spec = folder.meta.secrets.get(name)
+        if spec and spec.rotate:
+            path = f"{folder.folder}/rotate/{spec.rotate}.sh.j2"
+            own = templates.step(path, _Rendering(selection, {}, templates).values(folder))
+            return f"root={sh(selection.root)}\n{templates.source('host/rotate.sh')}\n{own}"
+    return ""
 
 
 def _externals(selection: Selection, templates: Templates) -> tuple[External, ...]:
