@@ -94,6 +94,11 @@ class Route:
     def url(self) -> str:
         return self.urls[0]
 
+    @property
+    def host(self) -> str:
+        """The name in the public URL."""
+        return urlsplit(self.url).hostname or ""
+
 
 @dataclass(frozen=True, slots=True)
 class External:
