@@ -54,8 +54,12 @@ put() {
     fi
 }
 
+# A unit that goes is stopped first: no tunnel is to live on that nobody wants any more.
 del() {
     event del "$1"
+    case $1 in
+    /etc/systemd/system/*.service | /etc/systemd/system/*.timer) logged systemctl disable -q --now "${1##*/}" ;;
+    esac
     rm -f "$1" || failed del "$1"
 }
 
