@@ -32,6 +32,8 @@ def render(
     """
     place = workplace(context, stack, set_)
     release = place.aim(place.host(target)).release
+    if out_dir.exists() and not out_dir.is_dir():
+        raise UsageError(f"{out_dir} is not a folder", hint="name a new folder")
     if out_dir.exists() and any(out_dir.iterdir()):
         if not force or not (out_dir / "release.json").is_file():
             raise UsageError(f"{out_dir} is not empty", hint="name a new folder; --force replaces an earlier render")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +61,7 @@ class Workplace:
         return list(found.values())
 
     def host(self, target: str | None) -> Host:
-        hosts = self.hosts([target] if target else [])
+        hosts = self.hosts([] if target is None else [target])
         if len(hosts) != 1:
             raise UsageError(f"{target} is a group of {len(hosts)} hosts, and this command takes one")
         return hosts[0]
@@ -78,8 +79,10 @@ class Workplace:
                 host = find_host(self.inventory, known)
                 if (host.address, host.user, host.port) == (target.address, user, port):
                     return [host]
+            if target.address == "local" or is_lab(target.address):
+                raise UsageError(f"{target.address} is no server to log in to", hint=f"write {target.address} alone")
             key = defaults.key if not self.wish.key else self.wish.key
-            return [Host(name=target.address, address=target.address, user=user, port=port, key=key)]
+            return [Host(name=name_for(target.address), address=target.address, user=user, port=port, key=key)]
         if target.kind == "local" or is_lab(name):
             return [Host(name=name, address=name, user="root", port=22, stack=defaults.stack, vars=defaults.vars)]
         return [find_host(self.inventory, name)]
@@ -169,7 +172,7 @@ class Workplace:
 
     def transport(self, host: Host) -> Transport:
         """A transport that connects when it is first used."""
-        if host.name == "local":
+        if host.name == host.address == "local":
             from ctl.edge.local import LocalTransport  # noqa: PLC0415
 
             return LocalTransport()
@@ -200,6 +203,11 @@ class Workplace:
 def is_lab(name: str) -> bool:
     """Lab hosts are named `lab` or `lab-…`."""
     return name == "lab" or name.startswith("lab-")
+
+
+def name_for(address: str) -> str:
+    """The name under which a host from the command line is written into the inventory."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", address).strip("-._")[:63]
 
 
 def parse_vars(words: Iterable[str]) -> dict[str, Any]:

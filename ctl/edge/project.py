@@ -81,6 +81,7 @@ class Project:
         hosts[name] = dict(entry)
         buffer = io.StringIO()
         yaml.dump(data, buffer)
+        decode_inventory(buffer.getvalue(), file=self.show(path))  # what could not be read back is not written
         write_atomically(path, buffer.getvalue().encode(), mode=0o644)
         added = io.StringIO()
         YAML().dump({"hosts": {name: dict(entry)}}, added)
