@@ -164,9 +164,16 @@ class _Rendering:
         root = self.selection.root
         self.add([compose.project(self.selection.stack.name, sorted(self.compose_directories), root=root)])
 
+    def backup(self) -> None:
+        """Where the data is, which upgrades need to know too; and the script that backs it up."""
+        self.add([backup.table(self.selection, self.containers)])
+        if self.selection.backup:
+            self.add([backup.program(self.selection, self.templates, source=f"hosts.{self.selection.host.name}.vars")])
+
     def keepsake(self) -> None:
         """What data depends on, to be recovered from the host where the vault is lost."""
-        kept = [self.secrets[name] for name, spec in self.selection.secrets.items() if spec.guarded]
+        guarded = [name for name, spec in self.selection.secrets.items() if spec.guarded]
+        kept = [self.secrets[name] for name in guarded if name in self.secrets]
         if kept:
             path = f"{self.selection.root}/{KEEPSAKE}"
             self.add([File(path, keepsake(kept).encode(), 2, mode=0o600, sensitive=True)])
