@@ -180,6 +180,9 @@ def _compare(
         return "recreate", reason
     if changed := [path for path in wanted.mounts if path in touched]:
         return "restart", f"{changed[0].rsplit('/', 1)[1]} changes"
+    if now.state == "paused":
+        # `up` cannot wake it; it is made anew.
+        return "restart", now.state
     if now.state != "running":
         return "start", now.state
     if now.health == "unhealthy":
