@@ -13,6 +13,8 @@ import pytest
 from lab_project import VARS, Project, Said
 from lab_server import Server
 
+from ctl.lab import SECRETS
+
 SET = [word for name, value in VARS.items() for word in ("--set", f"{name}={value}")]
 SWITCHED_OFF = "/usr/bin/sudo.switched-off"
 
@@ -27,7 +29,7 @@ def deploy(project: Project, bare: Server, *options: str, user: str = "", port: 
     """Deploy to the host as to any server: by address, with a key file."""
     target = f"{user or bare.lab.user}@{bare.lab.address}:{port or bare.lab.port}"
     words = ["deploy", target, "--stack", "lean-llm", *SET, "--key", str(bare.lab.key), "--yes", *options]
-    return project.ctl(*words, env={"NGROK_AUTHTOKEN": "a-token"})
+    return project.ctl(*words, env=SECRETS)
 
 
 def trust(project: Project, bare: Server) -> None:
@@ -156,7 +158,7 @@ def test_interrupted_while_it_connects(project: Project, bare: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = f"{bare.lab.user}@127.0.0.1:{silent.getsockname()[1]}"
         words = ["deploy", target, "--stack", "lean-llm", *SET, "--yes"]
-        with project.start(*words, env={"NGROK_AUTHTOKEN": "a-token"}) as started:
+        with project.start(*words, env=SECRETS) as started:
             connection, _ = silent.accept()
             with connection:
                 started.interrupt()
