@@ -136,8 +136,12 @@ def confirm(yes: bool, question: str = "Apply this?") -> None:
         return
     if not stdin_is_terminal():
         raise UsageError("nobody is here to confirm this", hint="--yes goes ahead without asking")
-    err.line("")
-    if not typer.confirm(question, default=False, err=True):
+    err.line("\n", question, " [y/N]: ", end="")
+    try:
+        answer = input()  # not typer.confirm, which leaves a blank on stdout
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
         raise Interrupted("not confirmed; nothing on the host has changed")
 
 
