@@ -1,0 +1,193 @@
+"""What the stacks render to, as files that people read in a review; and what other programs say about these files.
+
+`pytest tests/golden --update-golden` writes the folders anew after a change of the templates.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import NGROK, rendered
+
+from ctl.core.release import Release
+
+HERE = Path(__file__).parent
+STACK = "lean-llm"
+OPEN = {"n8n": ["/webhook/*"], "flowise": ["/api/v1/prediction/*"]}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "ngrok": {"vars": NGROK},
+    "internal": {"vars": {"access": "internal"}},
+    "public": {
+        "root": "/srv/ai",
+        "vars": {"access": "public", "tls": "acme", "domain": "ai.example.com", "address": "0.0.0.0"},
+    },
+    "flowise-in-front": {
+        "vars": {**NGROK, "front": "flowise", "open_paths": OPEN, "https_port": 8443, "timezone": "Europe/Berlin"}
+    },
+    "without-flowise": {"vars": NGROK, "without": ("flowise",)},
+}
+
+
+@cache
+def release(variant: str) -> Release:
+    return rendered(STACK, **VARIANTS[variant])
+
+
+def tree(whole: Release) -> dict[str, bytes]:
+    """The release as files: those of the host under their paths, the steps, and what else there is to a release."""
+    files = {f"host{file.path}": file.content for file in whole.files}
+    steps = {f"steps/{step.id}.sh": step.text.encode() for step in whole.steps}
+    manifest = json.loads(whole.manifest())
+    # The digests change with every word; what they are made of stands beside them.
+    for step in manifest["steps"]:
+        del step["text"], step["fingerprint"]
+    for file in manifest["files"]:
+        del file["sha"]
+    for container in manifest["containers"]:
+        del container["fingerprint"]
+    return files | steps | {"release.json": json.dumps(manifest, indent=1).encode() + b"\n"}
+
+
+def without_digests(content: bytes) -> bytes:
+    return b"".join(line for line in content.splitlines(keepends=True) if b"ctl.fingerprint:" not in line)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_rendered_files_are_the_golden_ones(variant: str, update_golden: bool) -> None:
+    folder = HERE / STACK / variant
+    now = {name: without_digests(content) for name, content in tree(release(variant)).items()}
+    if update_golden:
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, content in now.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+    golden = written(folder)
+    assert sorted(now) == sorted(golden), "files came or went: pytest tests/golden --update-golden"
+    for name in sorted(now):
+        assert now[name].decode() == golden[name].decode(), f"{name} changed: pytest tests/golden --update-golden"
+
+
+def test_no_golden_folder_is_left_over() -> None:
+    assert sorted(path.name for path in (HERE / STACK).iterdir()) == sorted(VARIANTS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_renders_are_the_same_to_the_byte(variant: str) -> None:
+    again = rendered(STACK, **VARIANTS[variant])
+    assert tree(again) == tree(release(variant))
+    assert again.manifest() == release(variant).manifest()
+
+
+# Outside judges.
+
+
+def tool(variable: str, *names: str) -> str:
+    """The path of a program that a variable names, or that stands beside Python or on the PATH; skips without one."""
+    places = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    found = os.environ.get(variable) or next(filter(None, (shutil.which(name, path=places) for name in names)), None)
+    return found or pytest.skip(f"no {names[0]} on the PATH, and {variable} names none")
+
+
+def compose_command() -> list[str]:
+    if found := os.environ.get("CTL_COMPOSE") or shutil.which("docker-compose"):
+        return [found]
+    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        return ["docker", "compose"]
+    pytest.skip("no docker-compose on the PATH, no compose plugin, and CTL_COMPOSE names none")
+
+
+def judged(*command: str | Path, **options: Any) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The files of the host, under a folder that stands for its root."""
+    for file in release(request.param).files:
+        path = tmp_path / file.path.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+    return tmp_path
+
+
+each_host = pytest.mark.parametrize(("host", "variant"), [(name, name) for name in VARIANTS], indirect=["host"])
+
+
+@each_host
+def test_docker_compose_takes_the_project(host: Path, variant: str) -> None:
+    whole = release(variant)
+    folder = host / whole.root.lstrip("/")
+    text = judged(
+        *compose_command(),
+        *("-f", "compose.yaml", "config", "--format", "json"),
+        cwd=folder,
+        env={"HOME": "/nonexistent", "PATH": os.environ["PATH"]},
+    )
+    project = json.loads(text[text.index("{") :])
+    assert project["name"] == STACK
+    assert sorted(project["services"]) == sorted(container.name for container in whole.containers)
+    key = project["services"]["n8n"]["environment"]["N8N_ENCRYPTION_KEY"].replace("$$", "$")
+    assert key in [secret.reveal() for secret in whole.secrets], "the secret arrives as it is"
+
+
+@each_host
+def test_caddy_takes_its_configuration(host: Path, variant: str, tmp_path: Path) -> None:
+    caddy = tool("CTL_CADDY", "caddy")
+    source = host / release(variant).root.lstrip("/") / "proxy/conf/Caddyfile"
+    config = tmp_path / "Caddyfile"
+    # The one thing that validating does is to open the log.
+    config.write_text(source.read_text().replace("/var/log/caddy/", f"{tmp_path}/"))
+    said = judged(caddy, "validate", "--config", config, "--adapter", "caddyfile", env={"HOME": str(tmp_path)})
+    assert "Valid configuration" in said
+
+
+@each_host
+def test_systemd_takes_the_units(host: Path, variant: str) -> None:
+    verify = tool("CTL_SYSTEMD_ANALYZE", "systemd-analyze")
+    units = [path for path in (host / "etc/systemd/system").iterdir() if path.is_file()]
+    assert units
+    # Programs and users that this machine lacks are not what is judged here.
+    done = subprocess.run(
+        [verify, "verify", "--man=no", "--recursive-errors=no", *map(str, units)],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "SYSTEMD_UNIT_PATH": f"{host}/etc/systemd/system:"},
+    )
+    faults = [
+        line for line in done.stderr.splitlines() if str(host) in line or "Unknown" in line or "Failed to" in line
+    ]
+    faults = [line for line in faults if "is not executable" not in line and "Command " not in line]
+    assert not faults
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_shellcheck_takes_every_step(variant: str, tmp_path: Path) -> None:
+    shellcheck = tool("CTL_SHELLCHECK", "shellcheck")
+    paths = []
+    for step in release(variant).steps:
+        path = tmp_path / f"{step.id.replace('/', '_')}.sh"
+        path.write_text(step.text)
+        paths.append(path)
+    # The functions of a step are called by the script that it stands in.
+    judged(shellcheck, "-s", "sh", "--exclude=SC2317,SC2329", *paths)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_step_has_a_title_and_waits_for_nobody(variant: str) -> None:
+    for step in release(variant).steps:
+        assert step.title != "(a step without a title)", step.id
+        assert 0 < step.timeout <= 3600, step.id
