@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import ctl
-from ctl.cli import catalogue, deploy, lab, runs, secrets, status
+from ctl.cli import backup, catalogue, deploy, doctor, lab, runs, secrets, status
 
 HELP = ["-h", "--help"]
 
@@ -50,9 +50,12 @@ app.command("deploy", rich_help_panel="Hosts")(deploy.deploy)
 app.command("setup", rich_help_panel="Hosts")(deploy.setup)
 app.command("configure", rich_help_panel="Hosts")(deploy.configure)
 app.command("status", rich_help_panel="Hosts")(status.status)
+app.command("doctor", rich_help_panel="Hosts")(doctor.doctor)
 app.command("history", rich_help_panel="Hosts")(runs.history)
 app.command("rollback", rich_help_panel="Hosts")(runs.rollback)
 app.command("attach", rich_help_panel="Hosts")(runs.attach)
+app.command("backup", rich_help_panel="Hosts")(backup.backup)
+app.command("restore", rich_help_panel="Hosts")(backup.restore)
 app.command("render", rich_help_panel="Hosts")(deploy.render)
 
 for name, module, text in (

@@ -99,6 +99,18 @@ def systemd_exec(value: str) -> str:
     return systemd(value).replace("$", "$$")
 
 
+def systemd_calendar(value: str) -> str:
+    """A time for `OnCalendar=`, which knows no quotes: refuses what no such time has."""
+    if not re.fullmatch(r"[A-Za-z0-9*:,./~ +_-]+", _carried(value)):
+        raise ValueError("not a time as systemd writes it, such as 03:30 or Sun *-*-* 04:00")
+    return value
+
+
+def sql(value: str) -> str:
+    """A string of standard SQL, as PostgreSQL and psql read it: nothing but the quote itself has a meaning there."""
+    return "'" + _carried(value).replace("'", "''") + "'"
+
+
 def nginx(value: str) -> str:
     """One parameter of an nginx directive.
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ctl.core import compose
+from ctl.core import backup, compose
 from ctl.core.document import dump
 from ctl.core.errors import InvalidFile, MissingValue, TemplateFault
 from ctl.core.quoting import compose as double_dollars
@@ -27,6 +27,7 @@ def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templ
         work.folder(folder)
     work.units()
     work.project()
+    work.backup()
     work.keepsake()
     steps = work.steps()
     needs = [(folder, folder.meta.requires) for folder in selection.folders]
@@ -114,6 +115,7 @@ class _Rendering:
     def compose(self, service: Service, values: Mapping[str, Any], own: Mapping[str, File], phase: int) -> None:
         sink = Sink(on_secret=compose.reference, on_text=double_dollars)
         data = self.templates.yaml_data(f"{service.folder}/compose.yaml.j2", values, sink)
+        backup.check(service, data)
         files, containers = compose.complete(
             service,
             data,
@@ -209,7 +211,7 @@ class _Rendering:
             self.files[file.path] = file
 
     def phase(self, service: Service) -> int:
-        if service.kind == "tunnel":
+        if service.kind in {"tunnel", "backup"}:
             return 3
         return 4 if service.name in self.selection.added else 2
 
@@ -219,10 +221,10 @@ class _Rendering:
         routes = {route.name: route for route in selection.routes}
         directory = {"services": f"{selection.root}/stacks/{service.name}", "proxy": f"{selection.root}/proxy"}
 
-        def secret(name: str) -> Secret:
+        def secret(name: str) -> Secret | None:
             if name not in service.meta.secrets:
                 raise MissingValue(f"the secret {name} is not declared under x-ctl.secrets of {service.name}")
-            return self.secrets[name]
+            return None if service.meta.secrets[name].optional and name not in self.secrets else self.secrets[name]
 
         return {
             "host": selection.host,

@@ -56,7 +56,8 @@ class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A generated secret gets `bytes` bytes of randomness, written in the alphabet that its consumer bears; a supplied
     one has to match `pattern`. `sticky` ones are never generated anew, because data is encrypted with them. `rotate`
     names the recipe, `rotate/<name>.sh.j2` in the template folder, without which a new value would fit nothing that
-    is stored. `login` ones are what a person types at a door, shown once after the first deploy.
+    is stored. `login` ones are what a person types at a door, shown once after the first deploy. `optional` ones may
+    have no value; templates then see nothing.
     """
 
     about: str = ""
@@ -67,6 +68,7 @@ class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sticky: bool = False
     rotate: str = ""
     login: bool = False
+    optional: bool = False
 
     @property
     def guarded(self) -> bool:
@@ -110,6 +112,8 @@ def settle(
         value = supplied.get(name) or kept.get(name)
         if value:
             check_value(name, value, spec, host)
+        elif spec.optional:
+            continue
         elif spec.generate is None:
             about = f" ({spec.about})" if spec.about else ""
             raise MissingValue(

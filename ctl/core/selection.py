@@ -31,6 +31,7 @@ class Selection:
     phases: Service
     proxy: Service
     tunnel: Service | None
+    backup: Service | None
     services: tuple[Service, ...]
     added: frozenset[str]
     vars: Mapping[str, Any]
@@ -41,8 +42,7 @@ class Selection:
     @property
     def folders(self) -> tuple[Service, ...]:
         """Every template folder that takes part."""
-        tunnel = (self.tunnel,) if self.tunnel else ()
-        return (self.phases, *self.services, self.proxy, *tunnel)
+        return (self.phases, *self.services, self.proxy, *(more for more in (self.tunnel, self.backup) if more))
 
     @property
     def secrets(self) -> dict[str, SecretSpec]:
@@ -62,10 +62,11 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     services = _ordered([catalogue.get("services", name) for name in names if name not in host.without], stack)
     phases = catalogue.get("phases", "phases")
     proxy = catalogue.get("proxy", stack.proxy)
+    backup = catalogue.get("backup", "restic")
     tunnels = [catalogue.get("tunnel", name) for name in catalogue.names("tunnel")]
 
     declared = dict(stack.vars)
-    for folder in (phases, proxy, *services, *tunnels):
+    for folder in (phases, proxy, *services, *tunnels, backup):
         for name, var in folder.meta.vars.items():
             declared.setdefault(name, var)
     values = resolve_vars(declared, host.vars, source=source, who=host.name)
@@ -89,8 +90,9 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
         phases=phases,
         proxy=proxy,
         tunnel=tunnel,
+        backup=backup if values["backup_repository"] else None,
         services=services,
-        added=frozenset(host.services),
+        added=_added(host, services),
         vars=values,
         access=access,
         doors=doors,
@@ -160,6 +162,12 @@ def _route(service: Service, spec: RouteSpec, access: Access | None, doors: Door
     )
 
 
+def _added(host: Host, services: Iterable[Service]) -> frozenset[str]:
+    """What the inventory adds, without what the stack's own services make use of: that has to be there before them."""
+    used = {name for service in services if service.name not in host.services for name in service.meta.uses}
+    return frozenset(host.services) - used
+
+
 def _ordered(services: Iterable[Service], stack: Stack) -> tuple[Service, ...]:
     """What a service needs comes before it. Raises MissingValue for a need that nothing fills."""
     left = {service.name: service for service in services}
@@ -177,7 +185,7 @@ def _ordered(services: Iterable[Service], stack: Stack) -> tuple[Service, ...]:
             return
         if name in above:
             raise InvalidFile(f"templates/services/{name}", f"needs itself: {' → '.join((*above, name))}")
-        for need in left[name].meta.needs:
+        for need in (*left[name].meta.needs, *left[name].meta.uses):
             place(need, (*above, name))
         done[name] = left[name]
 

@@ -18,10 +18,11 @@ from ctl.core.document import decode
 from ctl.core.errors import InvalidFile, UnknownName
 from ctl.core.secret import SecretSpec
 
-KINDS = ("services", "proxy", "tunnel", "phases")
+KINDS = ("services", "proxy", "tunnel", "backup", "phases")
 
 Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Mode = Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")]
+Word = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 
 class Var(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,8 +64,23 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: int = 200
 
 
+class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Postgres database in a container of the stack, left out where that is not there; without a name the server."""
+
+    container: Word
+    name: Word | None = None
+    user: Word = "postgres"
+
+
 class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    volumes: tuple[str, ...] = ()
+    """Where the data is. While `volumes` are read, the containers that use them are held: stopped, or paused.
+
+    A volume of a server whose databases are dumped is copied before an upgrade, not in a backup.
+    """
+
+    volumes: tuple[Word, ...] = ()
+    databases: tuple[Database, ...] = ()
+    hold: Literal["stop", "pause"] = "stop"
 
 
 class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +101,8 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrets: dict[str, SecretSpec] = {}
     vars: dict[str, Var] = {}
     needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    """Services that it makes use of where the host has them; they are brought up before it."""
     requires: Requires = Requires()
     backup: Backup = Backup()
     verify: tuple[Probe, ...] = ()

@@ -83,6 +83,8 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "nginx": quoting.nginx,
     "systemd": quoting.systemd,
     "systemd_exec": quoting.systemd_exec,
+    "systemd_calendar": quoting.systemd_calendar,
+    "sql": quoting.sql,
 }
 
 
