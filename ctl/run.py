@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ctl.core import probe, script
-from ctl.core.errors import ConnectionLost, CtlError, HostUnfit, RunFailed, Unhealthy, Unreachable
+from ctl.core.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    ConnectTimeout,
+    CtlError,
+    HostUnfit,
+    RunFailed,
+    Unhealthy,
+    Unreachable,
+)
 from ctl.core.history import About, History, parse_history, summary
 from ctl.core.plan import FileChange, Plan, plan, preflight
 from ctl.core.ports import Result, Transport
@@ -25,7 +34,9 @@ HOSTS_AT_ONCE = 16
 T = TypeVar("T")
 MAX_FETCH = 16 * 1024 * 1024
 RECONNECT_PAUSES = (0.2, 0.5, 1, 2, *(5,) * 60)
-"""Seconds between attempts to get back to a run: some five minutes in all."""
+"""Seconds between attempts to get back to a run: some five minutes in all, anew whenever something was heard of it."""
+ASK_PAUSES = (0.2, 0.5, 1, 2, 5)
+"""Seconds between attempts to ask again what a lost connection left without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +80,27 @@ class Watch:
 def look(transport: Transport, aim: Aim, *, externals: bool = False) -> Facts:
     """One round trip. Raises Unreachable, HostUnfit."""
     text = script.probe(aim.release, aim.templates, externals=externals)
-    result = transport.run(script.as_root(text), timeout=PROBE_SECONDS)
+    result = _ask(transport, text)
     if result.code != 0 and b"ctl-probe\t1" not in result.stdout:
         raise _refused(result, aim.release.host)
     return probe.parse(result.stdout)
+
+
+def _ask(transport: Transport, text: str) -> Result:
+    """Run sh text that changes nothing. A connection that is lost meanwhile is made again; one that never stood is not.
+
+    Raises Unreachable.
+    """
+    pauses, stood = iter(ASK_PAUSES), False
+    while True:
+        try:
+            return transport.run(script.as_root(text), timeout=PROBE_SECONDS)
+        except Unreachable as error:
+            stood = stood or isinstance(error, ConnectionLost)
+            pause = next(pauses, None) if stood else None
+            if pause is None:
+                raise
+            time.sleep(pause)
 
 
 def propose(transport: Transport, aim: Aim, *, wait: float = 0, sleep: Callable[[float], None] = time.sleep) -> Plan:
@@ -101,7 +129,7 @@ def contents(transport: Transport, changes: Iterable[FileChange]) -> Mapping[str
     ]
     if not paths:
         return {}
-    result = transport.run(script.as_root(script.fetch(paths)), timeout=PROBE_SECONDS)
+    result = _ask(transport, script.fetch(paths))
     if len(result.stdout) > MAX_FETCH:
         raise RunFailed("the files to compare are too large")
     return {"/" + name.lstrip("/"): content for name, content in _untar(result.stdout).items()}
@@ -159,7 +187,7 @@ def attach(transport: Transport, host: str, root: str, watch: Watch) -> Outcome:
 
 
 def history(transport: Transport, host: str, root: str) -> History:
-    result = transport.run(script.as_root(script.history(root)), timeout=PROBE_SECONDS)
+    result = _ask(transport, script.history(root))
     if result.code != 0:
         raise _refused(result, host)
     return parse_history(result.stdout)
@@ -167,7 +195,7 @@ def history(transport: Transport, host: str, root: str) -> History:
 
 def kept_release(transport: Transport, host: str, root: str, release_id: str) -> Release:
     """A release as it is kept on the host, whole. Raises RunFailed, InvalidFile."""
-    result = transport.run(script.as_root(script.fetch_release(root, release_id)), timeout=PROBE_SECONDS)
+    result = _ask(transport, script.fetch_release(root, release_id))
     if result.code != 0:
         raise RunFailed(f"{host} does not have the release {release_id}", hint=f"ctl history {host}")
     members = _untar(result.stdout)
@@ -195,40 +223,52 @@ class _Follower:
     def start(self, archive: bytes) -> None:
         try:
             result = self._send(archive)
-        except ConnectionLost:
+        except (ConnectionLost, ConnectFailed, ConnectTimeout):
+            # The host has answered before: it was there when this was planned.
             self.go_on(archive)
             return
         if not self.log.seen and result.code not in {0, script.ABSENT, script.DIED}:
             raise _refused(result, self.host)
-        if not self.watch.detach and self.outcome.code is None and result.code == 0:
+        if not self.watch.detach and self.outcome.code is None and result.code != script.DIED:
             self.go_on(archive)
 
     def go_on(self, archive: bytes | None) -> None:
         """Follow from where the log was last read, until the run has ended; start it if it never began."""
-        for pause in (0.0, *RECONNECT_PAUSES):
+        pauses, pause = iter(RECONNECT_PAUSES), 0.0
+        while True:
             self.watch.sleep(pause)
             if self.outcome.code is not None:
                 return
             self.log.broken()
+            heard = self.log.seen
             try:
-                command = script.as_root(script.follow(self.root, self.watch.run_id, self.log.seen))
-                result = self.transport.run(command, on_stdout=self.take)
-                if result.code == script.ABSENT and archive is not None:
-                    result = self._send(archive)
+                result = self._follow(archive)
+                if self.outcome.code is not None or result.code in {0, script.DIED}:
+                    return
+                if result.code == script.ABSENT:
+                    raise RunFailed(
+                        f"there is no run {self.watch.run_id} on {self.host}", hint=f"ctl history {self.host}"
+                    )
+                if not self.log.seen:
+                    raise _refused(result, self.host)
+                # Whatever followed the log there was ended; the run itself is another process.
+                raise ConnectionLost(f"{self.host} ended what followed the run (exit code {result.code})")
             except Unreachable as error:
-                last = error
-                continue
-            if self.outcome.code is not None or result.code in {0, script.DIED}:
-                return
-            raise (
-                _refused(result, self.host)
-                if result.code != script.ABSENT
-                else RunFailed(f"there is no run {self.watch.run_id} on {self.host}", hint=f"ctl history {self.host}")
-            )
-        raise ConnectionLost(
-            f"{last.message}; the run {self.watch.run_id} may still be at work on {self.host}",
-            hint=f"ctl attach {self.host} follows it later",
-        )
+                if self.log.seen > heard:
+                    pauses = iter(RECONNECT_PAUSES)
+                pause = next(pauses, -1)
+                if pause < 0:
+                    raise ConnectionLost(
+                        f"{error.message}; the run {self.watch.run_id} may still be at work on {self.host}",
+                        hint=f"ctl attach {self.host} follows it later",
+                    ) from error
+
+    def _follow(self, archive: bytes | None) -> Result:
+        if self.watch.detach and archive is not None:
+            return self._send(archive)
+        command = script.as_root(script.follow(self.root, self.watch.run_id, self.log.seen))
+        result = self.transport.run(command, on_stdout=self.take)
+        return self._send(archive) if result.code == script.ABSENT and archive is not None else result
 
     def _send(self, archive: bytes) -> Result:
         command = script.as_root(script.start(self.root, self.watch.run_id, follow=not self.watch.detach))
@@ -256,6 +296,8 @@ def _untar(data: bytes) -> dict[str, bytes]:
 def _refused(result: Result, host: str) -> CtlError:
     """Why the host did not run our script as root at all."""
     said = probe.clean(result.stderr.decode("utf-8", "replace").strip(), 500)
+    if "No space left on device" in said:
+        return HostUnfit(f"there is no space left on {host}: {said.splitlines()[0]}", hint="free some room there")
     if "password is required" in said or "terminal is required" in said:
         return HostUnfit(f"sudo on {host} wants a password", hint="allow it without (NOPASSWD), or deploy as root")
     if "sudo" in said and ("not found" in said or result.code == 127):

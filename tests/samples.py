@@ -157,6 +157,7 @@ def probe_output(facts: Facts) -> bytes:
         ("systemd", "yes" if facts.systemd else "no"),
         ("tools", " ".join(facts.missing_tools)),
         ("current", facts.current),
+        ("last", facts.last),
         *([("lock", facts.lock)] if facts.locked else []),
         *(("applied", was.sha, f"{was.mode:04o}", was.owner, path) for path, was in facts.applied.items()),
         *(("stamp", name, mark) for name, mark in facts.stamps.items()),

@@ -62,6 +62,8 @@ class Facts:
     docker: str = "none"
     missing_tools: tuple[str, ...] = ()
     current: str = ""
+    last: str = ""
+    """The run that was the last to change something, whatever came of it."""
     lock: str = ""
     locked: bool = False
     files: Mapping[str, FileFact] = field(default_factory=dict)
@@ -132,6 +134,7 @@ class _Reading:
             docker=self.one("docker", 1)[0] or "none",
             missing_tools=tuple(self.one("tools", 1)[0].split()),
             current=self.one("current", 1)[0],
+            last=self.one("last", 1)[0],
             lock=self.one("lock", 1)[0],
             locked=any(line[0] == "lock" for line in self.lines),
             files={path: FileFact(sha, *modes.get(path, (0, ""))) for sha, path in self.all("sha", 2)},

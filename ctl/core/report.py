@@ -15,6 +15,19 @@ _KINDS = {
     **dict.fromkeys(("healthy", "unhealthy"), 1),
     "done": 2,
     "locked": 0,
+    "overtaken": 0,
+}
+
+
+# What failed, as a person reads it; the name follows.
+_WORK = {
+    "begin": "the beginning of release",
+    "put": "the writing of",
+    "step": "the step",
+    "check": "the check after the step",
+    "stamp": "the stamp of the step",
+    "pull": "the pull of",
+    "settle": "the record of release",
 }
 
 
@@ -64,6 +77,7 @@ class Outcome:
     failed: str = ""
     unhealthy: list[str] = field(default_factory=list)
     locked_by: str = ""
+    overtaken_by: str = ""
     tail: list[str] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
@@ -80,6 +94,8 @@ class Outcome:
             self.tail = []  # what follows is the container's own log
         elif event.kind == "locked":
             self.locked_by = " ".join(event.words)
+        elif event.kind == "overtaken":
+            self.overtaken_by = " ".join(event.words) or "someone"
         elif event.kind == "exit":
             self.code = int(event.words[0]) if re.fullmatch("[0-9]{1,3}", event.words[0]) else 1
 
@@ -94,6 +110,11 @@ class Outcome:
         said = f", which said last:\n{tail}" if tail else ""
         if self.code == 0:
             return None
+        if self.overtaken_by:
+            return Locked(
+                f"another run has changed {host} since this was planned: {clean(self.overtaken_by)}",
+                hint="look at the plan again; nothing was changed by this one",
+            )
         if self.locked_by or self.code == 4:
             return locked(host, self.locked_by)
         if self.unhealthy:
@@ -101,7 +122,7 @@ class Outcome:
             return Unhealthy(f"{names} did not become healthy on {host}{said}", hint=f"ctl status {host}")
         if self.failed:
             what, _, name = self.failed.partition(" ")
-            verb = {"step": "the step", "check": "the check after the step", "pull": "the pull of"}.get(what, what)
+            verb = _WORK.get(what, what)
             return RunFailed(
                 f"{verb} {name.split(' ')[0]} failed on {host}{said}", hint="mend the cause and deploy again"
             )

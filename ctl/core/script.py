@@ -156,6 +156,7 @@ def archive(plan: Plan, templates: Templates, *, about: About) -> bytes:
         "holder": (about.holder.encode(), 0o600),
         "about.json": (about.encode(), 0o600),
         "applied": (plan.applied_after().encode(), 0o600),
+        "after": (plan.facts.last.encode(), 0o600),
         "release/release.json": (release.manifest(), 0o600),
         "release/images": ("".join(f"{image}\n" for image in release.images).encode(), 0o600),
     }
@@ -186,13 +187,15 @@ def as_root(text: str) -> str:
 
 # The exit codes of `start` and `follow` that tell what the log itself cannot.
 ABSENT, DIED = 70, 71
+ROOM = 64 * 1024
+"""Bytes that a run keeps free for its last words, should the disk fill up meanwhile."""
 
 
 def start(root: str, run_id: str, *, follow: bool = True) -> str:
     """The sh text that unpacks an archive from its stdin, starts the run apart from this session, and follows it.
 
     Safe to send again after a lost connection: what is there is not unpacked again, what was started is not started
-    again.
+    again. The one that was sent first may still be at work then, so that each unpacks for itself.
     """
     return f"""umask 077
 run={quoting.sh(root)}/.ctl/runs/{run_id}
@@ -200,15 +203,18 @@ if [ -d "$run" ]; then
     cat >/dev/null
 else
     (umask 022; mkdir -p {quoting.sh(root)}) && mkdir -p "${{run%/*}}" || exit 1
-    rm -rf "$run.new"
-    if ! {{ mkdir "$run.new" && : >"$run.new/log" && tar -xzf - -C "$run.new" && mv "$run.new" "$run"; }}; then
-        rm -rf "$run.new"
-        exit 1
+    new=$(mktemp -d "$run.new.XXXXXX") || exit 1
+    : >"$new/log"
+    if ! {{ tar -xzf - -C "$new" && head -c {ROOM} /dev/zero >"$new/room" && mv -T "$new" "$run"; }}; then
+        rm -rf "$new"
+        [ -d "$run" ] || exit 1
     fi
 fi
 if [ ! -d "$run/begun" ]; then
     if [ -d /run/systemd/system ]; then
-        systemd-run --quiet --collect --unit=ctl-run-{run_id} /bin/sh "$run/script"
+        # The unit may be there already and about to begin.
+        systemd-run --quiet --collect --unit=ctl-run-{run_id} /bin/sh "$run/script" || sleep 1
+        systemctl --quiet is-active ctl-run-{run_id} || [ -d "$run/begun" ] || exit 1
     else
         setsid sh "$run/script" </dev/null >/dev/null 2>&1 &
     fi
@@ -249,6 +255,7 @@ def history(root: str) -> str:
 printf 'current\\t%s\\n' "$(cat "$ctl/current" 2>/dev/null)"
 [ -f "$ctl/settled" ] && sed 's/^/settled\\t/' "$ctl/settled"
 for run in "$ctl"/runs/*; do
+    case $run in *.new.*) continue ;; esac
     [ -f "$run/about.json" ] || continue
     printf 'run\\t%s\\t%s\\t%s\\n' "${{run##*/}}" "$(cat "$run/exit" 2>/dev/null)" "$(cat "$run/about.json")"
 done

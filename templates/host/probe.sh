@@ -28,6 +28,7 @@ machine() {
 
 memory_of_runs() {
     say current "$(cat "$ctl/current" 2>/dev/null)"
+    say last "$(cat "$ctl/last" 2>/dev/null)"
     if [ -f "$ctl/lock" ] && ! flock -n "$ctl/lock" true; then say lock "$(cat "$ctl/holder" 2>/dev/null)"; fi
     [ -f "$ctl/secrets.env" ] && sed -n '/^#/!q; s/^# digest \([^ ]*\) \([^ ]*\)$/secret\t\1\t\2/p' "$ctl/secrets.env"
     [ -f "$ctl/applied" ] && sed 's/^/applied\t/' "$ctl/applied"

@@ -2,35 +2,61 @@
 event() { printf '@ %s\n' "$*"; }
 
 # Run a command with its output in the log and without the lock, which only this process may hold; returns its status.
+# On a full disk neither the status is lost, for it is in no file, nor the command, for somebody reads on what it says.
 logged() {
-    { "$@" 2>&1 9>&-; echo $? >"$run/status"; } | sed -u 's/^/| /'
-    return "$(cat "$run/status")"
+    {
+        status=$({
+            { "$@" 2>&1 3>&- 4>&- 9>&-; echo $? >&3; } | { sed -u 's/^/| /' >&4; cat >/dev/null; } 3>&- 9>&-
+        } 3>&1)
+    } 4>&1
+    return "$status"
 }
 
+# The last words have room of their own, which `start` has set apart.
 finish() {
+    rm -f "$run/room"
     event exit "$1"
     echo "$1" >"$run/exit"
     exit "$1"
 }
 
 failed() {
+    rm -f "$run/room"
+    full
     event fail "$@"
     finish 1
 }
 
-# One run begins once only, whoever starts it again; and it holds the lock for exactly as long as it lives.
+# What a full disk breaks can often not say so itself.
+full() {
+    df -Pk "$root" /var/lib/docker /var /tmp 2>/dev/null |
+        awk 'NR > 1 && $4 < 1024 && !said[$6]++ { print "| there is no space left on the disk of " $6 }'
+}
+
+# One run begins once only, whoever starts it again; and it holds the lock for exactly as long as it lives. It was
+# planned for a host on which `after` was the last run: when another one came in between, the plan is worth nothing.
 begin() {
-    mkdir "$run/begun" 2>/dev/null || exit 0
+    if ! mkdir "$run/begun" 2>/dev/null; then
+        [ -d "$run/begun" ] && exit 0
+        rm -f "$run/room"
+        mkdir "$run/begun" || exit 1
+    fi
     exec </dev/null >>"$run/log" 2>&1
-    echo $$ >"$run/pid"
+    echo $$ >"$run/pid" || { rm -f "$run/room" && echo $$ >"$run/pid"; }
     exec 9>"$ctl/lock"
     if ! flock -n 9; then
         event locked "$(cat "$ctl/holder" 2>/dev/null)"
         finish 4
     fi
-    cp "$run/holder" "$ctl/holder"
-    mkdir -p "$ctl/releases" "$ctl/stamps"
-    { rm -rf "$ctl/releases/$1" && mv "$run/release" "$ctl/releases/$1"; } || failed begin "$1"
+    if [ -f "$run/after" ] && [ "$(cat "$run/after")" != "$(cat "$ctl/last" 2>/dev/null)" ]; then
+        event overtaken "$(cat "$ctl/holder" 2>/dev/null)"
+        finish 4
+    fi
+    {
+        echo "${run##*/}" >"$ctl/last.new" && mv -f "$ctl/last.new" "$ctl/last" && cp "$run/holder" "$ctl/holder" &&
+            mkdir -p "$ctl/releases" "$ctl/stamps" && rm -rf "$ctl/releases/$1" &&
+            mv "$run/release" "$ctl/releases/$1"
+    } || failed begin "$1"
     blobs=$ctl/releases/$1/files
     event release "$1"
 }
@@ -69,8 +95,8 @@ step() {
     started=$(date +%s)
     logged timeout -k 10 "$3" sh "$script" apply "$2" || failed step "$1" $?
     logged timeout -k 10 60 sh "$script" check "$2" || failed check "$1"
-    mkdir -p "$ctl/stamps/${1%/*}"
-    echo "$4" >"$ctl/stamps/$1.new" && mv -f "$ctl/stamps/$1.new" "$ctl/stamps/$1"
+    { mkdir -p "$ctl/stamps/${1%/*}" && echo "$4" >"$ctl/stamps/$1.new" && mv -f "$ctl/stamps/$1.new" "$ctl/stamps/$1"; } ||
+        failed stamp "$1"
     event 'done' "$1" $(($(date +%s) - started))
 }
 
@@ -113,11 +139,15 @@ remove() {
 
 # The run went through: from now on this release is the one that is on the host.
 settle() {
+    rm -f "$run/room"
     {
         cp "$run/applied" "$ctl/applied.new" && mv -f "$ctl/applied.new" "$ctl/applied" &&
             echo "$1" >"$ctl/current.new" && mv -f "$ctl/current.new" "$ctl/current" &&
             printf '%s\t%s\t%s\n' "$(date +%s)" "$1" "${run##*/}" >>"$ctl/settled"
-    } || failed settle "$1"
+    } || {
+        rm -f "$ctl/applied.new" "$ctl/current.new"
+        failed settle "$1"
+    }
     tidy
     finish 0
 }
@@ -133,5 +163,8 @@ tidy() {
             cat "$ctl"/releases/*/images | grep -qxF "$image" || docker image rm "$image" >/dev/null 2>&1
         done
     done
-    find "$ctl/runs" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n +51 | xargs -r rm -rf
+    # Their order is that of the clients' clocks: this one need not be among the newest.
+    find "$ctl/runs" -mindepth 1 -maxdepth 1 -type d ! -path "$run" | sort -r | tail -n +50 | xargs -r rm -rf
+    # What was being sent when the power failed; nothing is sent for as long as that.
+    find "$ctl/runs" -mindepth 1 -maxdepth 1 -name '*.new.*' -mmin +60 -exec rm -rf {} +
 }

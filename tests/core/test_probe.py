@@ -19,6 +19,7 @@ WHOLE = settled(
     units={"small.target": UnitFact("active", "active", "enabled")},
     externals={"ollama": "200"},
     secrets={"KEY": "0123"},
+    last="0123 6",
     memory_free=1,
 )
 OUTPUT = probe_output(WHOLE)

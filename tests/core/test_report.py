@@ -99,7 +99,7 @@ FAILURES = [
     ),
     (b"@ step s/a\n@ fail check s/a\n@ exit 1\n", RunFailed, "the check after the step s/a failed on h1"),
     (b"@ pull app:1\n| denied\n@ fail pull app:1\n@ exit 1\n", RunFailed, "the pull of app:1 failed on h1"),
-    (b"@ fail put /etc/x\n@ exit 1\n", RunFailed, "put /etc/x failed on h1"),
+    (b"@ fail put /etc/x\n@ exit 1\n", RunFailed, "the writing of /etc/x failed on h1"),
     (
         b"@ up app db\n@ healthy db\n@ unhealthy app starting\n| panic\n@ exit 6\n",
         Unhealthy,

@@ -10,7 +10,7 @@ from samples import APP_FILE, UNIT, Machine, fit, members, names, release, sent,
 
 from ctl import run
 from ctl.core import script
-from ctl.core.errors import ConnectionLost, CtlError, HostUnfit, Locked, RunFailed, Unhealthy
+from ctl.core.errors import ConnectFailed, ConnectionLost, CtlError, HostUnfit, Locked, RunFailed, Unhealthy
 from ctl.core.ports import Result
 from ctl.core.probe import FileFact
 from ctl.core.report import Event
@@ -193,6 +193,72 @@ def test_a_run_that_never_began_is_started_once_more() -> None:
     assert (len(begun), outcome.code) == (2, 0)
 
 
+def test_what_only_reads_is_asked_again_when_the_connection_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(run.time, "sleep", naps.append)
+    machine, losses = (
+        Machine(settled(SMALL)),
+        [ConnectionLost("gone"), ConnectFailed("refused"), ConnectionLost("gone")],
+    )
+
+    def answer(command: str, stdin: bytes) -> Result | Exception:
+        return losses.pop(0) if losses else machine(command, stdin)
+
+    assert not run.propose(FakeTransport(answer), AIM)
+    assert len(naps) == 3
+
+
+def test_a_host_that_never_answered_is_not_asked_again() -> None:
+    asked: list[str] = []
+
+    def answer(command: str, stdin: bytes) -> Exception:
+        asked.append(command)
+        return ConnectFailed("refused")
+
+    with pytest.raises(ConnectFailed):
+        run.propose(FakeTransport(answer), AIM)
+    assert len(asked) == 1
+
+
+def test_what_followed_the_log_was_ended_but_not_the_run() -> None:
+    """sshd goes down for a restart: tail is killed, and the connection stands until the answer is here."""
+    answers = [Result(255, LOG[:12], b""), Result(255, LOG[12:20], b""), Result(0, LOG[12:], b"")]
+    heard: list[Event] = []
+    _, outcome = apply(lambda command, stdin: answers.pop(0), heard)
+    assert (outcome.code, answers) == (0, [])
+
+
+def test_a_detached_start_that_was_lost_is_sent_again_and_not_followed() -> None:
+    texts: list[str] = []
+
+    def answer(command: str, stdin: bytes) -> Result | Exception:
+        texts.append(sent(command))
+        return ConnectionLost("lost while sending") if len(texts) == 1 else Result(0, b"", b"")
+
+    apply(answer, [], detach=True)
+    assert texts == [script.start("/opt/small", "r1", follow=False)] * 2
+
+
+def test_patience_begins_anew_when_something_was_heard() -> None:
+    """A line that breaks again and again, but lets something through each time."""
+    log = b"".join(b"| line %d\n" % number for number in range(200)) + b"@ exit 0\n"
+
+    def answer(command: str, stdin: bytes) -> Result | Exception:
+        offset = int(sent(command).split("tail -c +")[1].split(" ")[0]) - 1
+        end = log.index(b"\n", offset) + 1
+        return Result(0 if end == len(log) else 255, log[offset:end], b"")
+
+    heard: list[Event] = []
+    _, outcome = apply(answer, heard)
+    assert (outcome.code, len(heard)) == (0, 201)
+
+
+def test_a_full_disk_is_named() -> None:
+    said = b"tar: release/images: Cannot write: No space left on device\ntar: Exiting with failure status\n"
+    with pytest.raises(HostUnfit, match="there is no space left on h1: tar: release/images"):
+        apply([("sh -c", Result(1, b"", said))], [])
+
+
 FAILED_RUNS = [
     (b"@ release r\n", 0, RunFailed, "the run r1 on h1 ended without a result"),
     (b"@ release r\n", script.DIED, RunFailed, "the run r1 on h1 ended without a result"),
@@ -204,6 +270,7 @@ FAILED_RUNS = [
     ),
     (b"@ up app\n@ unhealthy app starting\n@ exit 6\n", 0, Unhealthy, "app did not become healthy on h1"),
     (b"@ locked you\n@ exit 4\n", 0, Locked, "another run is at work on h1: you"),
+    (b"@ overtaken you\n@ exit 4\n", 0, Locked, "another run has changed h1 since this was planned: you"),
 ]
 
 

@@ -222,3 +222,53 @@ def test_the_probe_runs_in_sh_and_its_answers_do_not_mix(tmp_path: Path) -> None
     assert facts.memory > 0
     assert facts.bits in {"32", "64"}
     assert [path.name for path in tmp_path.iterdir()] == ["root"], "the probe leaves nothing behind"
+
+
+def functions(tmp_path: Path, text: str, log: str = "log") -> str:
+    """What a piece of sh prints that has the functions of a run at hand."""
+    whole = f"run={tmp_path} ctl={tmp_path} root={tmp_path}\n{templates().source('host/run.sh')}\n{text}"
+    done = subprocess.run(["sh", "-uc", whole], capture_output=True, text=True)
+    return done.stdout
+
+
+def test_a_command_of_a_run_keeps_its_status_and_its_output_apart(tmp_path: Path) -> None:
+    said = functions(tmp_path, "logged sh -c 'echo out; echo err >&2; exit 7'; echo $?; logged true; echo $?")
+    assert sorted(said.split("\n")[:2]) == ["| err", "| out"]
+    assert said.split("\n")[2:] == ["7", "0", ""]
+    assert list(tmp_path.iterdir()) == [], "a full disk has no room for a status"
+
+
+def test_a_full_disk_under_the_log_kills_no_command(tmp_path: Path) -> None:
+    """Its output is lost, but it runs to its end, and its status arrives."""
+    work = f"seq 100000; touch {tmp_path}/ended; exit 3"
+    assert functions(tmp_path, f"(logged sh -c '{work}' >/dev/full; echo $?)") == "3\n"
+    assert (tmp_path / "ended").exists()
+
+
+def test_a_plan_that_was_overtaken_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "after").write_text("run-1")
+    (tmp_path / "last").write_text("run-2\n")
+    (tmp_path / "holder").write_text("you, since noon, deploy\n")
+    functions(tmp_path, "begin r1")
+    assert (tmp_path / "log").read_text() == "@ overtaken you, since noon, deploy\n@ exit 4\n"
+    assert (tmp_path / "exit").read_text() == "4\n"
+    assert (tmp_path / "last").read_text() == "run-2\n"
+
+
+def test_two_that_unpack_the_same_run_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """The first one's connection is lost but nobody has noticed there: it waits for the rest, and ends later."""
+    root = tmp_path / "root"
+    run = root / ".ctl/runs/r1"
+    whole = script.pack({"script": (b"touch ${0%/*}/begun; echo $$ >${0%/*}/pid; echo 0 >${0%/*}/exit\n", 0o700)})
+    text = script.start(str(root), "r1", follow=False).replace("/run/systemd/system", "/nowhere")
+    with subprocess.Popen(["sh", "-c", text], stdin=subprocess.PIPE) as first:
+        assert first.stdin
+        first.stdin.write(whole[:20])
+        first.stdin.flush()
+        while not list(run.parent.glob("r1.new.*")):
+            pass
+        subprocess.run(["sh", "-c", text], input=whole, check=True)
+        assert (run / "script").is_file()
+        first.stdin.close()
+    assert [path.name for path in run.parent.iterdir()] == ["r1"]
+    assert (run / "script").is_file()
