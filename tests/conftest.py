@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
+
+from ctl.core.secret import bcrypt_hash
+
+bcrypt_hash_once = cache(bcrypt_hash)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write tests/golden/<stack>/ anew instead of comparing"
     )
+
+
+@pytest.fixture(autouse=True)
+def _bcrypt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bcrypt takes its time on purpose; the same password and salt give the same hash."""
+    monkeypatch.setattr("ctl.core.template.bcrypt_hash", bcrypt_hash_once)
 
 
 @pytest.fixture

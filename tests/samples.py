@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import jinja2
+from jinja2.bccache import Bucket
 
 from ctl.core.inventory import Host
 from ctl.core.plan import Plan
@@ -29,6 +32,23 @@ PROJECT = Project(Path("/nonexistent"))
 NGROK = {"ngrok_domain": "example.ngrok-free.app"}
 
 
+class Compiled(jinja2.BytecodeCache):
+    """Compiled templates, by their text: compiling is what takes the time in these tests."""
+
+    kept: ClassVar[dict[tuple[str, str], bytes]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if found := self.kept.get((bucket.key, bucket.checksum)):
+            bucket.bytecode_from_string(found)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.kept[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+
+def make_templates(texts: Mapping[str, str]) -> Templates:
+    return Templates(texts, cache=Compiled())
+
+
 @cache
 def texts() -> Mapping[str, str]:
     return PROJECT.templates()
@@ -36,7 +56,7 @@ def texts() -> Mapping[str, str]:
 
 @cache
 def templates() -> Templates:
-    return Templates(texts())
+    return make_templates(texts())
 
 
 def selection(stack: str = "lean-llm", own: Mapping[str, str] | None = None, **host: Any) -> Selection:
@@ -44,7 +64,7 @@ def selection(stack: str = "lean-llm", own: Mapping[str, str] | None = None, **h
     host = {"vars": NGROK, **host}
     known = Catalogue({**texts(), **(own or {})})
     entry = Host(name="h1", address="203.0.113.1", user="root", port=22, stack=stack, **host)
-    return select(entry, PROJECT.stack(stack), known, Templates(known.templates), source="inventory.yaml")
+    return select(entry, PROJECT.stack(stack), known, make_templates(known.templates), source="inventory.yaml")
 
 
 def secrets_for(chosen: Selection) -> dict[str, Secret]:
@@ -57,7 +77,7 @@ SENTINEL = "sentinel-"
 
 def rendered(stack: str = "lean-llm", own: Mapping[str, str] | None = None, **host: Any) -> Release:
     chosen = selection(stack, own, **host)
-    return render(chosen, secrets_for(chosen), Templates({**texts(), **(own or {})}))
+    return render(chosen, secrets_for(chosen), make_templates({**texts(), **(own or {})}))
 
 
 ROOT = "/opt/small"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from samples import Machine, fit
+from samples import Machine, fit, make_templates
 
 from ctl.__main__ import run
 from ctl.cli.workplace import Workplace
@@ -16,7 +16,6 @@ from ctl.core.inventory import Host
 from ctl.core.probe import Facts
 from ctl.core.release import Release
 from ctl.core.secret import Secret
-from ctl.core.template import Templates
 from ctl.edge.fake import FakeTransport
 
 BARE = fit()
@@ -96,14 +95,6 @@ class Keyboard(io.StringIO):
         raise self.typed
 
 
-COMPILED: dict[frozenset[tuple[str, str]], Templates] = {}
-
-
-def compiled(texts: Mapping[str, str]) -> Templates:
-    """Templates that are compiled once in all tests."""
-    return COMPILED.setdefault(frozenset(texts.items()), Templates(texts))
-
-
 def quick_bcrypt(password: Secret, salt: Secret) -> Secret:
     """Not bcrypt, which takes its time on purpose, but of its form."""
     mark = hashlib.sha256(f"{password.reveal()} {salt.reveal()}".encode()).hexdigest()[:53]
@@ -122,7 +113,7 @@ def ctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(folder)
     program = Ctl(folder, monkeypatch, capsys)
     program.write("inventory.yaml", INVENTORY)
-    monkeypatch.setattr("ctl.cli.workplace.Templates", compiled)
+    monkeypatch.setattr("ctl.cli.workplace.Templates", make_templates)
     monkeypatch.setattr("ctl.core.template.bcrypt_hash", quick_bcrypt)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     monkeypatch.setattr(Workplace, "transport", lambda place, host: program.transport(place, host))
