@@ -220,26 +220,32 @@ def _is_drift(change: Change, whole: Plan) -> bool:
 def preflight(release: Release, facts: Facts) -> None:
     """Whether this host can carry the release at all. Raises HostUnfit or UsageError before anything is touched."""
     guard(release, facts)
+    for problem in unfit(release, facts):
+        raise problem
+
+
+def unfit(release: Release, facts: Facts) -> Iterable[HostUnfit]:
+    """Everything for which this host cannot carry the release."""
     if not {facts.os, *facts.os_like.split()} & {"debian", "ubuntu"}:
-        raise HostUnfit(
+        yield HostUnfit(
             f"{facts.os_name or facts.os or 'this system'} is not supported", hint="a Debian or Ubuntu server is needed"
         )
     if facts.bits != "64" or facts.arch not in {"x86_64", "aarch64"}:
-        raise HostUnfit(f"{facts.arch} ({facts.bits or '?'} bit) is not supported", hint="x86_64 or aarch64, 64 bit")
+        yield HostUnfit(f"{facts.arch} ({facts.bits or '?'} bit) is not supported", hint="x86_64 or aarch64, 64 bit")
     if not facts.systemd:
-        raise HostUnfit("the host does not run systemd", hint="a server or VPS with systemd is needed, not a container")
+        yield HostUnfit("the host does not run systemd", hint="a server or VPS with systemd is needed, not a container")
     if facts.missing_tools:
-        raise HostUnfit(
+        yield HostUnfit(
             f"the host has no {', '.join(facts.missing_tools)}", hint="install what is missing and run again"
         )
     if facts.memory and facts.memory < release.memory:
-        raise HostUnfit(
+        yield HostUnfit(
             f"the stack declares {release.memory} MB of memory, the host has {facts.memory} MB",
             hint="take a larger host, or leave services out (`without:` in the inventory)",
         )
     # What is deployed already has taken its share of the disk.
     if not facts.current and facts.disk_free < release.disk:
-        raise HostUnfit(
+        yield HostUnfit(
             f"the stack declares {release.disk} MB of disk, {facts.disk_free} MB are free at {release.root}",
             hint="free some room, or set `root:` to a larger volume",
         )

@@ -1,0 +1,43 @@
+# What only the doctor asks, after the probe: who else is on this host, and what it can reach. Changes nothing.
+listeners() {
+    command -v ss >/dev/null || return
+    ss -Hltn -p 2>/dev/null | awk '{ process = $6; sub(/^users:\(\("/, "", process); sub(/".*/, "", process); print "listen\t" $4 "\t" process }'
+}
+
+engine() {
+    command -v docker >/dev/null || return
+    say engine "$(readlink -f "$(command -v docker)")" "$(docker --version 2>/dev/null)"
+    docker ps --no-trunc --format 'neighbour	{{.Label "com.docker.compose.project"}}	{{.Names}}	{{.Ports}}' 2>/dev/null
+    docker network ls -q 2>/dev/null | xargs -r docker network inspect \
+        -f 'network	{{.Name}}	{{range .IPAM.Config}}{{.Subnet}} {{end}}' 2>/dev/null
+    for image in "$@"; do docker image inspect "$image" >/dev/null 2>&1 && say image "$image"; done
+}
+
+addresses() {
+    ip -o addr show scope global 2>/dev/null | awk '{ sub(/\/.*/, "", $4); print "address\t" $4 }'
+    ip -4 -o route show 2>/dev/null | awk '{ for (i = 1; i < NF; i++) if ($i == "dev") print "route\t" $1 "\t" $(i + 1) }'
+}
+
+# Who holds the package system, by the kernel's own list: the tools that would tell are not on every host.
+package_locks() {
+    for file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+        inode=$(stat -c %i "$file" 2>/dev/null) || continue
+        pid=$(awk -v inode="$inode" '$2 == "POSIX" { split($6, at, ":"); if (at[3] == inode) { print $5; exit } }' /proc/locks)
+        [ -n "$pid" ] && say held "$file" "$(cat "/proc/$pid/comm" 2>/dev/null)"
+    done
+}
+
+certificates() {
+    volume=$(docker volume inspect -f '{{.Mountpoint}}' "${stack}_caddy-data" 2>/dev/null) || volume=/nonexistent
+    find "$volume" /etc/letsencrypt/live \( -name '*.crt' -o -name fullchain.pem \) -printf 'certificate\t%f\t%h\n' 2>/dev/null
+}
+
+# reach URL: the HTTP status, 000 for none, and - where nothing here can ask.
+reach() {
+    if command -v curl >/dev/null; then
+        code=$(curl -s -o /dev/null --connect-timeout 5 -m 10 -w '%{http_code}' "$1")
+        printf 'reach\t%s\t%s\n' "$1" "$code"
+    else
+        printf 'reach\t%s\t-\n' "$1"
+    fi
+}
