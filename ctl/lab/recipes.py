@@ -2,7 +2,8 @@
 
 A recipe is a folder with a Dockerfile. Two things in it are read here:
 * `FROM lab/NAME` (any stage) makes the recipe NAME of this lab its base, by whatever tag that one has now;
-* a comment `# serves: REGISTRY/REPOSITORY:TAG` puts the image into the lab's registry under that name.
+* a comment `# serves: REGISTRY/REPOSITORY:TAG` puts the image into the lab's registry under that name; with
+  `# serves, with CTL_LAB_REAL=1: …` only where that is set, since it takes minutes and gigabytes.
 The tag of an image is a hash over all that goes into it, its bases included: a changed recipe is another image and gets
 built, an unchanged one is found.
 """
@@ -26,7 +27,7 @@ GROUND = "ground"
 """The base that no Dockerfile makes: Debian itself, see `ground.py`."""
 
 _FROM = re.compile(r"^(FROM\s+)lab/([a-z0-9-]+)", re.MULTILINE)
-_SERVES = re.compile(r"^# serves: ([a-z0-9.-]+)/([a-z0-9/._-]+):([\w.-]+)$", re.MULTILINE)
+_SERVES = re.compile(r"^# serves(, with CTL_LAB_REAL=1)?: ([a-z0-9.-]+)/([a-z0-9/._-]+):([\w.-]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Recipe:
     files: tuple[File, ...]
     bases: tuple[str, ...]
     serves: Upstream | None
+    slow: bool
+    """Whether it is built and served only with CTL_LAB_REAL=1."""
     digest: str
     """The first 16 hex digits of a SHA-256 over the files and the digests of the bases."""
     own: str
@@ -101,8 +104,9 @@ def _recipe(folder: Path, done: Mapping[str, Recipe], machine: Machine, ground: 
     if GROUND in bases:
         files.extend(_machine_files(machine))
     serves = _SERVES.search(text)
-    upstream = Upstream(serves[1], serves[2], serves[3]) if serves else None
-    return Recipe(folder.name, tuple(files), bases, upstream, _digest(files), own)
+    upstream = Upstream(serves[2], serves[3], serves[4]) if serves else None
+    slow = bool(serves and serves[1])
+    return Recipe(folder.name, tuple(files), bases, upstream, slow, _digest(files), own)
 
 
 def _machine_files(machine: Machine) -> Iterable[File]:

@@ -31,13 +31,16 @@ def ensure(
     recipes: Mapping[str, Recipe],
     network: str,
     *,
+    slow: bool,
     say: Callable[[str], None],
 ) -> None:
-    """Have the registry running on that network, with every image that a recipe says it serves."""
+    """Have the registry running on that network, with every image that a recipe serves, `slow` ones only if asked."""
     container = _running(client, machine, recipes, network, say=say)
     port = int(container.attrs["HostConfig"]["PortBindings"]["443/tcp"][0]["HostPort"])
     _wait(port)
     for recipe in recipes.values():
+        if recipe.slow and not slow:
+            continue
         # The second tag says from which recipe the first one came.
         if recipe.serves and not _has(port, recipe.serves.repository, f"lab-{recipe.digest}"):
             image = build.ensure(client, machine, recipes, recipe.name, say=say)

@@ -5,6 +5,7 @@ The engine is the only record of them: names, ports and states are read from it,
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -41,7 +42,9 @@ def up(name: str, *, say: Callable[[str], None]) -> LabHost:
         machine = survey()
         book = recipes.load(machine, ground.IMAGE)
         _network(client)
-        registry.ensure(client, machine, book, NETWORK, say=say)
+        # Real programs where stand-ins do: `make e2e-real`.
+        slow = os.environ.get("CTL_LAB_REAL") == "1"
+        registry.ensure(client, machine, book, NETWORK, slow=slow, say=say)
         image = build.ensure(client, machine, book, "host", say=say)
         container = _container(client, name)
         if container is None:
