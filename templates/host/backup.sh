@@ -115,6 +115,7 @@ backup() {
     [ ! -s "$stage/dumps/list" ] || (cd "$stage/dumps" && sha256sum -- *.dump >"$stage/sums") || stop "$(free_in "$stage")"
     restic_backup "$(facts stack)" ${first:+--parent "$first"} "$@" "$stage" "$root/compose.yaml" "$root/stacks" "$root/proxy" \
         "$ctl/current" "$ctl/data" "$ctl/releases/$(cat "$ctl/current")" || stop "no snapshot was made; those made before are as they were"
+    woken=$(cut -d ' ' -f 2 "$root/backups/.held" 2>/dev/null)
     let_go || stop "not every container could be started again"
     say "held for $(($(date +%s) - held)) s"
     verify
@@ -123,7 +124,19 @@ backup() {
     # shellcheck disable=SC2086  # flags
     restic forget --quiet --host "$host" --tag "$(facts stack)" --group-by host,tags $retention --prune 9>&- >&2 ||
         stop "the snapshot $snapshot is good, but the old ones could not be forgotten"
+    await_health
     say "snapshot $snapshot, $(($(date +%s) - started)) s"
+}
+
+# Docker calls a paused container unhealthy, and goes on to until its next check; a deploy would restart it.
+await_health() {
+    for id in $woken; do
+        tries=0
+        while [ "$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$id")" = unhealthy ] && [ "$tries" -lt 60 ]; do
+            tries=$((tries + 1))
+            sleep 1
+        done
+    done
 }
 
 # Read back what was written: the dumps byte for byte, and every block of the snapshot or a sample of the repository.

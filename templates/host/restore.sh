@@ -45,7 +45,7 @@ restore() {
     event step put-back
     if logged replace; then
         event up all
-        if logged compose up -d --no-recreate --wait --wait-timeout 300; then
+        if logged compose --progress quiet up -d --no-recreate --wait --wait-timeout 300; then
             logged forget_aside
             event 'done' put-back 0
             finish 0
@@ -56,7 +56,7 @@ restore() {
     fi
     say "| what was there before comes back"
     logged revert
-    logged compose up -d --no-recreate --wait --wait-timeout 300
+    logged compose --progress quiet up -d --no-recreate --wait --wait-timeout 300
     [ -z "${unhealthy:-}" ] || finish 6
     failed restore "$1"
 }
