@@ -52,5 +52,5 @@ def carry(one: int, other: int, seconds: float) -> None:
 
 if __name__ == "__main__":
     first, second = (device(name) for name in sys.argv[1:3])
-    print("ready", flush=True)  # noqa: T201
+    print("ready", flush=True)
     carry(first, second, float(sys.argv[3]) / 1000)
