@@ -17,6 +17,7 @@ from ctl.core.errors import (
     ConnectTimeout,
     CtlError,
     HostUnfit,
+    Locked,
     RunFailed,
     Unhealthy,
     Unreachable,
@@ -154,13 +155,23 @@ def apply(transport: Transport, todo: Plan, aim: Aim, watch: Watch) -> Outcome:
     return follower.outcome
 
 
-def bring(transport: Transport, todo: Plan, aim: Aim, watch: Watch, *, rollback: bool) -> Outcome:
+def bring(transport: Transport, todo: Plan, aim: Aim, watch: Watch, *, rollback: bool, wait: float = 0) -> Outcome:
     """Apply; if what came up is not healthy, bring back the release that was there before, and say so.
 
-    Raises as `apply` does.
+    When another run was quicker and there is time to `wait` (seconds), plan anew after it; what was planned for the
+    host before is worth nothing then. Raises as `apply` does.
     """
     try:
         return apply(transport, todo, aim, watch)
+    except Locked:
+        if wait <= 0:
+            raise
+        began = time.monotonic()
+        todo = propose(transport, aim, wait=wait, sleep=watch.sleep)
+        if not todo:
+            return Outcome(run=watch.run_id, code=0)
+        left = wait - max(time.monotonic() - began, 1)
+        return bring(transport, todo, aim, replace(watch, run_id=f"{watch.run_id}-again"), rollback=rollback, wait=left)
     except Unhealthy as error:
         before = todo.facts.current
         if not rollback or not before or before == todo.release.id:

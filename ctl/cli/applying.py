@@ -106,7 +106,9 @@ def apply(link: Transport, todo: Plan, aim: Aim, manner: Manner, command: str, *
     with Progress(todo.release, prefix=f"{host}: " if many else "", moving=not many) as progress:
         watch = new_watch(command, progress.take, detach=manner.detach)
         try:
-            run.bring(link, todo, aim, watch, rollback=manner.rollback)
+            # A new plan would have to be confirmed; whoever said --yes has confirmed it.
+            wait = manner.wait if manner.yes else 0
+            outcome = run.bring(link, todo, aim, watch, rollback=manner.rollback, wait=wait)
         except KeyboardInterrupt as stop:
             raise Interrupted(
                 f"stopped watching; the run {watch.run_id} goes on on {host}", hint=f"ctl attach {host} follows it"
@@ -118,7 +120,7 @@ def apply(link: Transport, todo: Plan, aim: Aim, manner: Manner, command: str, *
     err.line(("\n✓ ", "green"), (host, "bold"), f" runs {todo.release.stack}, release {todo.release.id} ({seconds} s)")
     if not many:
         _tell_doors(todo, first=not todo.facts.current)
-    return {"result": "changed", "run": watch.run_id, "seconds": seconds}
+    return {"result": "changed", "run": outcome.run, "seconds": seconds}
 
 
 def show_plan(link: Transport, todo: Plan) -> None:

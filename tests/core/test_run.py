@@ -300,6 +300,29 @@ def test_a_locked_host_is_left_alone() -> None:
     assert transport.channels == 0
 
 
+@pytest.mark.parametrize("log", [b"@ locked you\n@ exit 4\n", b"@ overtaken you\n@ exit 4\n"], ids=str)
+def test_another_run_was_quicker(log: bytes) -> None:
+    """Who has time to wait plans anew, and applies that under another name; who has none is told."""
+    machine = Machine(fit())
+
+    def answer(command: str, stdin: bytes) -> Result | Exception:
+        machine.log = log if not machine.started else LOG
+        return machine(command, stdin)
+
+    todo = run.propose_bare(AIM)
+    outcome = run.bring(FakeTransport(answer), todo, AIM, watch([]), rollback=True, wait=60)
+    assert (outcome.code, outcome.run) == (0, "r1-again")
+    assert [text for text in machine.texts if "tar -xzf" in text] == [
+        script.start("/opt/small", name) for name in ("r1", "r1-again")
+    ]
+    machine.started = []
+    with pytest.raises(Locked):
+        run.bring(FakeTransport(answer), todo, AIM, watch([]), rollback=True)
+    machine.started, machine.facts = [], settled(SMALL)
+    assert run.bring(FakeTransport(answer), todo, AIM, watch([]), rollback=True, wait=60).code == 0
+    assert len(machine.started) == 1, "the other one has done the same"
+
+
 def test_a_detached_run_is_not_followed() -> None:
     machine = Machine(fit(), log=b"")
     transport, outcome = apply(machine, [], detach=True)
