@@ -7,7 +7,7 @@ import time
 
 import pytest
 from conftest import INVENTORY, Ctl
-from samples import fit
+from samples import Machine, fit
 
 from ctl.cli.workplace import Workplace
 from ctl.core.errors import ConnectFailed, HostKeyUnknown
@@ -18,6 +18,13 @@ from ctl.edge.fake import FakeTransport
 def clock(ctl: Ctl) -> None:
     """A host whose time is ours."""
     ctl.facts = lambda release: fit(time=int(time.time()))
+
+
+@pytest.fixture
+def asked(ctl: Ctl) -> None:
+    """A host that answers, whatever can be rendered for it."""
+    machine = Machine(fit(time=int(time.time())))
+    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host: FakeTransport(machine))
 
 
 def test_a_good_host(ctl: Ctl) -> None:
@@ -60,7 +67,7 @@ def test_a_host_that_is_not_reached_is_one_finding_among_others(ctl: Ctl, error:
     assert "changeme" not in said.out
 
 
-def test_what_cannot_be_rendered_does_not_keep_the_host_from_being_asked(ctl: Ctl) -> None:
+def test_what_cannot_be_rendered_does_not_keep_the_host_from_being_asked(ctl: Ctl, asked: None) -> None:
     said = ctl("doctor", "h1", "--set", "timzone=x")
     assert said.code == 1
     assert "✗ files" in said.out
@@ -68,7 +75,7 @@ def test_what_cannot_be_rendered_does_not_keep_the_host_from_being_asked(ctl: Ct
     assert "✓ host" in said.out
 
 
-def test_a_vault_that_does_not_open_is_one_finding_among_others(ctl: Ctl) -> None:
+def test_a_vault_that_does_not_open_is_one_finding_among_others(ctl: Ctl, asked: None) -> None:
     ctl.write("vault.enc", "nonsense")
     said = ctl("doctor", "h1")
     assert said.code == 1
@@ -76,7 +83,7 @@ def test_a_vault_that_does_not_open_is_one_finding_among_others(ctl: Ctl) -> Non
     assert "✓ host" in said.out
 
 
-def test_a_missing_secret_is_named(ctl: Ctl) -> None:
+def test_a_missing_secret_is_named(ctl: Ctl, asked: None) -> None:
     ctl.write("inventory.yaml", INVENTORY.replace("access: internal", "access: ngrok, ngrok_domain: a.ngrok-free.app"))
     said = ctl("doctor", "h1")
     assert said.code == 1
