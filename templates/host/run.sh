@@ -84,7 +84,11 @@ put() {
 del() {
     event del "$1"
     case $1 in
-    /etc/systemd/system/*.service | /etc/systemd/system/*.timer) logged systemctl disable -q --now "${1##*/}" ;;
+    /etc/systemd/system/*.service | /etc/systemd/system/*.timer)
+        logged systemctl disable -q --now "${1##*/}"
+        # Its own stop fails where its containers went first; a failed unit would be remembered without its file.
+        systemctl reset-failed "${1##*/}" 2>/dev/null
+        ;;
     esac
     rm -f "$1" || failed del "$1"
 }
