@@ -33,7 +33,7 @@ class Deployed:
     def status(self) -> dict[str, Any]:
         """The present status, as JSON; the exit code has to tell of drift."""
         said = self.project.ctl("status", self.name, "--json", "--detailed-exitcode")
-        assert said.code == (3 if said.data["drift"] else 0), said
+        assert said.code == (3 if said.data["drift"] or said.data["pending"] else 0), said
         status: dict[str, Any] = said.data
         return status
 
