@@ -96,9 +96,20 @@ class Server:
 
     # --- the doors ---------------------------------------------------------------------------------------------------
 
-    def https(self, name: str, path: str = "/", *, login: str = "", headers: Mapping[str, str] | None = None) -> Answer:
-        """One GET through the front door, the certificate checked. Raises OSError where there is no such door."""
-        trust = ssl.create_default_context(cadata=self.authority())
+    def https(
+        self,
+        name: str,
+        path: str = "/",
+        *,
+        login: str = "",
+        headers: Mapping[str, str] | None = None,
+        authority: str = "",
+    ) -> Answer:
+        """One GET through the front door, the certificate checked. Raises OSError where there is no such door.
+
+        `authority` is the certificate of Caddy's authority, where the caller has read it before.
+        """
+        trust = ssl.create_default_context(cadata=authority or self.authority())
         connection = _Door(self.lab.ip, name, trust)
         try:
             connection.request("GET", path, headers={**_basic(login), **(headers or {})})
@@ -201,19 +212,19 @@ def _connectable(address: str, ports: Iterable[int], seconds: float) -> set[int]
     return found
 
 
-def sweep() -> None:
-    """Remove what a killed run of this suite left behind: hosts named after processes that are gone."""
+def sweep(prefix: str = PREFIX) -> None:
+    """Remove what a killed run of a suite left behind: hosts named after processes that are gone."""
     for host in lab.hosts():
-        number = host.name.removeprefix(PREFIX).partition("-")[0]
-        if host.name.startswith(PREFIX) and number.isdigit() and not Path(f"/proc/{number}").exists():
+        number = host.name.removeprefix(prefix).partition("-")[0]
+        if host.name.startswith(prefix) and number.isdigit() and not Path(f"/proc/{number}").exists():
             with contextlib.suppress(UnknownName):
                 lab.down(host.name, say=print)
 
 
 @contextlib.contextmanager
-def fresh_host(folder: Path, suffix: str) -> Iterator[Server]:
+def fresh_host(folder: Path, suffix: str, *, prefix: str = PREFIX) -> Iterator[Server]:
     """A host that is bare of Docker; removed at the end whatever happens, unless CTL_LAB_KEEP=1."""
-    name = f"{PREFIX}{os.getpid()}-{suffix}"
+    name = f"{prefix}{os.getpid()}-{suffix}"
     try:
         server = Server(lab.up(name, say=print), folder)
         try:
