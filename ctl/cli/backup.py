@@ -180,6 +180,10 @@ def _run(link: Transport, aim: Aim, command: str, text: str, files: Mapping[str,
         ) from stop
     except Unhealthy as error:
         raise Unhealthy(f"{error.message}\nthe data of before is back", hint=error.hint) from error
+    except RunFailed as error:
+        raise RunFailed(
+            error.message, hint="the services have their data as before; mend the cause and try again"
+        ) from error
     return int(time.time()) - watch.started
 
 

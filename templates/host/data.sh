@@ -68,10 +68,11 @@ sql() {
     docker exec -i "$id" psql -qXAt -v ON_ERROR_STOP=1 -U "$user" -d template1 "$@"
 }
 
+# await_server ID USER
 await_server() {
     docker start "$1" >/dev/null || return 1
     tries=0
-    until docker exec "$1" pg_isready -q -h 127.0.0.1 </dev/null; do
+    until docker exec "$1" pg_isready -q -h 127.0.0.1 -U "$2" </dev/null; do
         tries=$((tries + 1))
         if [ "$tries" -ge 60 ]; then
             say "the Postgres server does not answer"
@@ -241,7 +242,7 @@ put_back() {
         # NAME.USER.DATABASE; none of the three holds a dot.
         name=${from##*/} && database=${name##*.} && name=${name%.*} && user=${name##*.} && name=${name%.*}
         server=$(container "$name")
-        await_server "$server" && load "$server" "$user" "$database" "$from" && drop_aside "$server" "$user" || return 1
+        await_server "$server" "$user" && load "$server" "$user" "$database" "$from" && drop_aside "$server" "$user" || return 1
     done
     # shellcheck disable=SC2086  # names of containers
     let_go $names

@@ -106,7 +106,7 @@ replace() {
     done <"$stage/here"
     while read -r number name user database; do
         server=$(container "$name")
-        await_server "$server" || return 1
+        await_server "$server" "$user" || return 1
         if [ "$number" = 1 ] || [ "$name" != "${last:-}" ]; then
             # Roles that are there already stay; the server's own user keeps its password.
             grep -vE "^(CREATE|ALTER) ROLE \"?$user\"?[ ;]" "$stage/dumps/$name.roles" | docker exec -i "$server" psql -qX -U "$user" -d template1 >/dev/null 2>&1
