@@ -26,7 +26,7 @@ command -v "$python" >/dev/null || stop "there is no $python"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || stop "Python 3.11 or newer is needed; PYTHON=… names one"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
 # The contract suite talks to a real sshd, and so does the lab.
-[ -x /usr/sbin/sshd ] && command -v ssh >/dev/null || install openssh-server openssh-client
+if [ ! -x /usr/sbin/sshd ] || ! command -v ssh >/dev/null; then install openssh-server openssh-client; fi
 
 if [ ! -x .venv/bin/python ]; then
     say "making .venv"
