@@ -40,7 +40,7 @@ def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templ
         steps=tuple(sorted(steps, key=lambda step: (step.phase, step.id))),
         containers=tuple(work.containers),
         routes=selection.routes,
-        externals=_externals(selection, templates),
+        externals=work.externals,
         memory=sum(megabytes(need.memory, file=f.folder, path="requires.memory") for f, need in needs),
         disk=sum(megabytes(need.disk, file=f.folder, path="requires.disk") for f, need in needs),
         secrets=tuple(secrets.values()),
@@ -77,6 +77,7 @@ class _Rendering:
 
     def __init__(self, selection: Selection, secrets: Mapping[str, Secret], templates: Templates) -> None:
         self.selection, self.secrets, self.templates = selection, secrets, templates
+        self.externals = _externals(selection, templates)
         self.files: dict[str, File] = {}
         self.containers: list[Container] = []
         self.compose_directories: list[str] = []
@@ -86,6 +87,8 @@ class _Rendering:
         values = self.values(service)
         phase = self.phase(service)
         directory = values["dir"]
+        if strangers := sorted(set(service.meta.files) - {path.removesuffix(".j2") for path in service.templates}):
+            raise TemplateFault(label(service.folder), f"x-ctl.files names {strangers[0]!r}, which is no file in it")
         own: dict[str, File] = {}
         for inside in sorted(service.templates):
             path = f"{service.folder}/{inside}"
@@ -107,6 +110,8 @@ class _Rendering:
             spec = service.meta.files.get("/".join(parts).removesuffix(".j2"), FileSpec())
             file = self.file(path, target, values, phase, spec)
             if file is not None:
+                if file.path in own:
+                    raise TemplateFault(file.path, "two templates write this file")
                 own[file.path] = file
         self.add(own.values())
         if "compose.yaml.j2" in service.templates:
@@ -189,6 +194,8 @@ class _Rendering:
         if not text.strip():
             return None
         head = _head(text)
+        if not re.fullmatch("[1-9][0-9]{0,4}", head.setdefault("timeout", "600")):
+            raise TemplateFault(label(path), f"the timeout {head['timeout']!r} is no number of seconds")
         inputs = tuple(head.get("inputs", "").split())
         for name in inputs:
             if name not in self.files:
@@ -200,7 +207,7 @@ class _Rendering:
             phase=phase_number(step_id.split("/")[0]),
             fingerprint=fingerprint([text, *(self.files[name].sha for name in inputs)]),
             inputs=inputs,
-            timeout=int(head.get("timeout", "600")),
+            timeout=int(head["timeout"]),
             interactive=head.get("interactive") == "true",
         )
 
@@ -239,7 +246,7 @@ class _Rendering:
             "doors": selection.doors,
             "route": routes.get(service.name),
             "routes": selection.routes,
-            "external": {external.name: external for external in _externals(selection, self.templates)},
+            "external": {external.name: external for external in self.externals},
             "subnet": selection.stack.network.subnet,
             "secret": secret,
         }

@@ -5,10 +5,12 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
 from samples import Machine, fit, make_templates
+from typer.main import get_command
 
 from ctl.__main__ import run
 from ctl.cli.workplace import Workplace
@@ -95,6 +97,10 @@ class Keyboard(io.StringIO):
         raise self.typed
 
 
+# Typer builds all commands anew for each command line, which takes longer than most of them do.
+built_once = cache(get_command)
+
+
 def quick_bcrypt(password: Secret, salt: Secret) -> Secret:
     """Not bcrypt, which takes its time on purpose, but of its form."""
     mark = hashlib.sha256(f"{password.reveal()} {salt.reveal()}".encode()).hexdigest()[:53]
@@ -113,6 +119,7 @@ def ctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(folder)
     program = Ctl(folder, monkeypatch, capsys)
     program.write("inventory.yaml", INVENTORY)
+    monkeypatch.setattr("typer.main.get_command", built_once)
     monkeypatch.setattr("ctl.cli.workplace.Templates", make_templates)
     monkeypatch.setattr("ctl.core.template.bcrypt_hash", quick_bcrypt)
     monkeypatch.setattr("sys.stdin", io.StringIO())
