@@ -1,0 +1,97 @@
+"""A disk without room. The lab host gets small ones of its own: this machine's stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from fault_results import Results, trials
+from fault_site import ZONES, Site
+from lab_faults import assert_sound, picture, steady
+from lab_project import ROOT
+
+NewSite = Callable[[str], AbstractContextManager[Site]]
+FILL = """cd {0} && rm -f filler && free=$(df -Pk . | awk 'NR == 2 {{ print $4 }}')
+[ "$free" -le {1} ] || fallocate -l $((free - {1}))K filler
+"""
+FREE = (0, 4, 16, 64, 96, 120, 132, 140, 150, 160, 170, 180, 200, 220, 250)
+"""Kilobytes that are left: from none, over too few for what is sent, to too few for what is written at the end."""
+
+
+@pytest.fixture(scope="module")
+def cramped(new_site: NewSite) -> Iterator[Site]:
+    """A host whose /opt has 6 MB and whose Docker has 600 MB, both in memory."""
+    with new_site("cramped") as site:
+        site.server.sh(
+            "mount -t tmpfs -o size=6m,mode=755 tmpfs /opt; mount -t tmpfs -o size=600m,mode=710 tmpfs /var/lib/docker"
+        )
+        # What the stack declares is more than that; whoever is short of room may say so in the inventory.
+        site.project.override("services/n8n/compose.yaml.j2", "disk: 1G", "disk: 1M")
+        site.project.override("services/flowise/compose.yaml.j2", "disk: 1G", "disk: 1M")
+        site.settle()
+        yield site
+
+
+def test_no_room_for_the_release(cramped: Site, results: Results) -> None:
+    site = cramped
+    with results.case(
+        "disk-upload",
+        "disk of the stack's folder full, 0 to 250 KB left: while the release is sent, unpacked, applied, recorded",
+        "exit 1 and `no space left`, or exit 0 if it was enough; release before still running; nothing half-written;"
+        " with room again the next deploy ends equal to an undisturbed one",
+    ) as case:
+        endings: dict[str, list[int]] = {}
+        for number in trials(len(FREE)):
+            left = FREE[number]
+            with case.trial(f"{left} KB left"):
+                site.server.sh("rm -f /opt/filler")
+                site.reset(ZONES[0])
+                before = picture(site.server)
+                site.server.sh(FILL.format("/opt", left))
+                site.want(ZONES[1])
+                said = site.deploy()
+                site.server.sh("rm -f /opt/filler")
+                now = steady(site.server)
+                assert_sound(now)
+                if said.code != 0:
+                    assert said.code == 1, said
+                    assert "no space left" in said.error.lower(), said
+                    assert [line.split()[-2:] for line in now["containers"]] == [["running", "healthy"]] * 3
+                    assert now["current"] == before["current"]
+                ending = said.error.split(" failed")[0].removeprefix("error: ").split(":")[0] if said.code else "enough"
+                endings.setdefault(ending.replace(ROOT, "…")[:60], []).append(left)
+                site.bring()
+                site.assert_as(ZONES[1])
+        for ending, sizes in endings.items():
+            case.note(f"{ending}: {', '.join(map(str, sizes))} KB")
+
+
+def test_no_room_for_an_image(cramped: Site, results: Results) -> None:
+    site = cramped
+    with results.case(
+        "disk-pull",
+        "disk of Docker's storage full while an image is pulled",
+        "exit 1, the image and `no space left` named; release before still running; with room again a deploy works",
+    ) as case:
+        for number in trials(2):
+            with case.trial(f"{number}"):
+                site.server.sh("rm -f /var/lib/docker/filler")
+                site.want(ZONES[0], without=["n8n"])
+                site.bring()
+                before = picture(site.server)
+                site.server.sh("docker image ls -q docker.n8n.io/n8nio/n8n | xargs -r docker image rm -f >/dev/null")
+                # The base of the images is there already: what is new of this one is its last megabyte.
+                site.server.sh(FILL.format("/var/lib/docker", 4 + 300 * number))
+                site.want(ZONES[0])
+                said = site.deploy()
+                site.server.sh("rm -f /var/lib/docker/filler")
+                assert said.code == 1, said
+                assert "n8nio/n8n" in said.error
+                assert "no space left" in said.error.lower(), said
+                now = steady(site.server)
+                assert_sound(now)
+                assert now["containers"] == before["containers"]
+                assert now["current"] == before["current"]
+                site.bring()
+                site.assert_as(ZONES[0])
