@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -20,7 +21,7 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     previous: str
     command: str
     who: str
-    started: int
+    started: Annotated[int, msgspec.Meta(ge=0, le=32503680000)]  # the year 3000
     changes: tuple[str, ...]
 
     @property
