@@ -37,7 +37,7 @@ demo: setup  ## A bare host becomes the lean-llm stack, on this machine
 
 faults: setup  ## Connections cut, clients killed, disks full, power lost: docs/reliability.md (an hour)
 	@scripts/engine.sh
-	$(PYTEST) tests/faults
+	$(PYTEST) -n 2 --dist loadfile tests/faults; code=$$?; $(BIN)/python scripts/reliability.py; exit $$code
 
 e2e-real: setup  ## The stack with the real n8n and Flowise from npm (slow)
 	@scripts/engine.sh
