@@ -1,7 +1,7 @@
 """A small product for the benchmark: 40 files in 10 folders, 5 steps, no container.
 
-The folder that is made is the program with templates of its own. It holds `ctl` (a link to the program), `templates` and `stacks`; with it at the head of
-PYTHONPATH, `python -m ctl` is the real command line around that product.
+The folder that is made is the program with templates of its own: `ctl` (a link to the program), `templates` and
+`stacks`. With it at the head of PYTHONPATH, `python -m ctl` is the real command line around that product.
 """
 
 from __future__ import annotations

@@ -6,21 +6,24 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctl.core.errors import InvalidFile, UnknownName, UsageError
 from ctl.core.inventory import Host, find_host
-from ctl.core.ports import Transport
-from ctl.core.render import check_phase_folders, render
 from ctl.core.secret import Secret, settle
-from ctl.core.selection import Selection, select
 from ctl.core.service import Catalogue
 from ctl.core.target import parse_target
-from ctl.core.template import Templates
 from ctl.edge.project import Project, open_project
 from ctl.edge.vault import Vault
-from ctl.run import Aim
+
+if TYPE_CHECKING:
+    # What renders is imported when something is rendered: by then a connection can be on its way.
+    from ctl.core.ports import Transport
+    from ctl.core.selection import Selection
+    from ctl.core.template import Templates
+    from ctl.run import Aim
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,20 @@ class Workplace:
         self.project: Project = open_project(folder)
         self.wish = wish or Wish()
         self.inventory = self.project.inventory()
+        self.vault = Vault(self.project.folder)
+
+    @cached_property
+    def templates(self) -> Templates:
+        from ctl.core.render import check_phase_folders  # noqa: PLC0415
+        from ctl.core.template import Templates  # noqa: PLC0415
+
         texts = self.project.templates()
         check_phase_folders(texts)
-        self.catalogue = Catalogue(texts)
-        self.templates = Templates(texts)
-        self.vault = Vault(self.project.folder)
+        return Templates(texts)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.templates.texts)
 
     def hosts(self, targets: Iterable[str]) -> list[Host]:
         """The hosts of some targets, groups opened; without a target the inventory's only host."""
@@ -122,6 +134,8 @@ class Workplace:
                 f"which stack is {host.name} to run?",
                 hint=f"--stack NAME, or `stack:` in inventory.yaml; known: {', '.join(self.project.stack_names())}",
             )
+        from ctl.core.selection import select  # noqa: PLC0415
+
         stack = self.project.stack(host.stack)
         source = self.project.show(self.project.inventory_path)
         return select(host, stack, self.catalogue, self.templates, source=source)
@@ -161,6 +175,9 @@ class Workplace:
         instead: Collection[Secret] = (),
     ) -> Aim:
         """What is to be on the host; `instead` are secrets that are to have another value than here."""
+        from ctl.core.render import render  # noqa: PLC0415
+        from ctl.run import Aim  # noqa: PLC0415
+
         selection = self.selection(host)
         known = [folder.name for folder in (*selection.services, selection.proxy)]
         for name in only:
@@ -170,8 +187,8 @@ class Workplace:
         release = render(selection, values, self.templates)
         return Aim(release, self.templates, phases, only)
 
-    def transport(self, host: Host) -> Transport:
-        """A transport that connects when it is first used."""
+    def transport(self, host: Host, *, ahead: bool = False) -> Transport:
+        """A transport that connects when it is first used; with `ahead` it begins at once, beside the rendering."""
         if host.name == host.address == "local":
             from ctl.edge.local import LocalTransport  # noqa: PLC0415
 
@@ -182,7 +199,7 @@ class Workplace:
             from ctl import lab  # noqa: PLC0415
 
             machine = lab.find(host.name)
-            return SshTransport(
+            transport = SshTransport(
                 address=machine.address,
                 port=machine.port,
                 user=machine.user,
@@ -190,14 +207,18 @@ class Workplace:
                 known_hosts=machine.known_hosts,
                 ssh_config=False,
             )
-        return SshTransport(
-            address=host.address,
-            port=host.port,
-            user=host.user,
-            key=Path(host.key).expanduser() if host.key else None,
-            known_hosts=None,
-            accept_new_host_key=self.wish.accept_new_host_key,
-        )
+        else:
+            transport = SshTransport(
+                address=host.address,
+                port=host.port,
+                user=host.user,
+                key=Path(host.key).expanduser() if host.key else None,
+                known_hosts=None,
+                accept_new_host_key=self.wish.accept_new_host_key,
+            )
+        if ahead:
+            transport.connect_ahead()
+        return transport
 
 
 def is_lab(name: str) -> bool:

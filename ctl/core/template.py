@@ -147,7 +147,7 @@ class Templates:
             "bytecode_cache": cache,
             "extensions": ["jinja2.ext.do"],
         }
-        self._texts = texts
+        self.texts = texts
         self._text = jinja2.Environment(finalize=_into_text, **options)  # noqa: S701  nothing here is HTML
         self._yaml = jinja2.Environment(finalize=_into_yaml, **options)  # noqa: S701
         for name, quote in FILTERS.items():
@@ -162,7 +162,7 @@ class Templates:
         return out
 
     def source(self, path: str) -> str:
-        return self._texts[path]
+        return self.texts[path]
 
     def step(self, path: str, values: Mapping[str, Any]) -> str:
         return self.text(path, values, Sink(secrets_allowed=False))
@@ -199,7 +199,7 @@ class Templates:
         except _FAULTS as error:
             # Jinja rewrites tracebacks so that frames of templates carry the template's own name and line.
             frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-            place, at = next((frame for frame in reversed(frames) if frame[0] in self._texts), (path, None))
+            place, at = next((frame for frame in reversed(frames) if frame[0] in self.texts), (path, None))
             raise TemplateFault(label(place), str(error), line=at) from error
 
 

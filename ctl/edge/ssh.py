@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,8 +70,16 @@ class SshTransport:
             ssh_config=ssh_config,
         )
         self._connection: fabric.Connection | None = None
+        self._ahead: Future[fabric.Connection] | None = None
         self.connections = 0
         self.channels = 0
+
+    def connect_ahead(self) -> None:
+        """Begin to connect, beside whatever else there is to do; the first command waits for it and meets its error."""
+        if self._connection is None and self._ahead is None:
+            self._ahead = Future()
+            # A daemon: nobody is kept waiting for a connection that is no longer wanted.
+            threading.Thread(target=_settle, args=(self._ahead, self._dial.open), daemon=True).start()
 
     def run(
         self,
@@ -89,8 +98,11 @@ class SshTransport:
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
+        ahead, self._ahead = self._ahead, None
         if connection is not None:
             hang_up(connection)
+        if ahead is not None:
+            ahead.add_done_callback(_unwanted)
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +117,11 @@ class SshTransport:
         return self._dial.address
 
     def _connected(self) -> paramiko.Transport:
+        if self._ahead is not None:
+            wait([self._ahead])
+            ahead, self._ahead = self._ahead, None
+            self._connection = ahead.result()
+            self.connections += 1
         if self._connection is None or not self._connection.is_connected:
             self.close()
             self._connection = self._dial.open()
@@ -173,6 +190,18 @@ class SshTransport:
             f"the connection to {self._peer} was lost in the middle of a command",
             hint="what was started there may still be at work; look before it is started again",
         )
+
+
+def _settle(future: Future[fabric.Connection], work: Callable[[], fabric.Connection]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
+
+
+def _unwanted(future: Future[fabric.Connection]) -> None:
+    if future.exception() is None:
+        hang_up(future.result())
 
 
 def _receive(receive: Callable[[int], bytes]) -> bytes | None:

@@ -120,8 +120,8 @@ def ctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     program = Ctl(folder, monkeypatch, capsys)
     program.write("inventory.yaml", INVENTORY)
     monkeypatch.setattr("typer.main.get_command", built_once)
-    monkeypatch.setattr("ctl.cli.workplace.Templates", make_templates)
+    monkeypatch.setattr("ctl.core.template.Templates", make_templates)
     monkeypatch.setattr("ctl.core.template.bcrypt_hash", quick_bcrypt)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    monkeypatch.setattr(Workplace, "transport", lambda place, host: program.transport(place, host))
+    monkeypatch.setattr(Workplace, "transport", lambda place, host, **_: program.transport(place, host))
     return program

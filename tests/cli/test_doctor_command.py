@@ -24,7 +24,7 @@ def clock(ctl: Ctl) -> None:
 def asked(ctl: Ctl) -> None:
     """A host that answers, whatever can be rendered for it."""
     machine = Machine(fit(time=int(time.time())))
-    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host: FakeTransport(machine))
+    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host, **_: FakeTransport(machine))
 
 
 def test_a_good_host(ctl: Ctl) -> None:
@@ -43,7 +43,7 @@ def test_json(ctl: Ctl) -> None:
 
 
 def test_it_leaves_no_trace_in_the_vault(ctl: Ctl) -> None:
-    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host: FakeTransport(lambda *_: ConnectFailed("no")))
+    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host, **_: FakeTransport(lambda *_: ConnectFailed("no")))
     assert ctl("doctor", "h1").code == 1
     assert not (ctl.folder / "vault.enc").exists()
 
@@ -58,7 +58,7 @@ def test_a_problem_is_exit_1_with_its_remedy(ctl: Ctl) -> None:
 
 @pytest.mark.parametrize("error", [ConnectFailed("refused", hint="look"), HostKeyUnknown("unknown", hint="accept")])
 def test_a_host_that_is_not_reached_is_one_finding_among_others(ctl: Ctl, error: Exception) -> None:
-    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host: FakeTransport(lambda *_: error))
+    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host, **_: FakeTransport(lambda *_: error))
     ctl.monkeypatch.setenv("BASIC_AUTH_PASSWORD", "changeme")
     said = ctl("doctor", "h1")
     assert said.code == 1

@@ -65,7 +65,7 @@ def store(ctl: Ctl) -> Storing:
     ctl.write("inventory.yaml", INVENTORY.replace("{timezone: Etc/UTC}", "{timezone: Etc/UTC}\n    services: [store]"))
     place = Workplace(ctl.folder)
     machine = Storing(deployed(place.aim(place.host("h1")).release))
-    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host: FakeTransport(machine))
+    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host, **_: FakeTransport(machine))
     return machine
 
 
