@@ -10,7 +10,7 @@ import random
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SEED = int(os.environ.get("CTL_FAULTS_SEED", "3"))
@@ -25,8 +25,8 @@ def trials(number: int) -> range:
 class Case:
     """One kind of fault. A trial that fails is written down, and the next one is made."""
 
-    def __init__(self, fault: str, expected: str, seed: int) -> None:
-        self.fault, self.expected, self.seed = fault, expected, seed
+    def __init__(self, fault: str, expected: str, seed: int, keep: Callable[[Case], None]) -> None:
+        self.fault, self.expected, self.seed, self.keep = fault, expected, seed, keep
         self.random = random.Random(seed)
         self.seconds: list[float] = []
         self.failures: list[str] = []
@@ -43,6 +43,7 @@ class Case:
             print(f"--- {point}\n{error}")
         finally:
             self.seconds.append(time.monotonic() - began)
+            self.keep(self)
 
     def note(self, text: str) -> None:
         if text not in self.notes:
@@ -59,7 +60,7 @@ class Results:
     @contextlib.contextmanager
     def case(self, key: str, fault: str, expected: str) -> Iterator[Case]:
         """Keep the row of this case; fails at the end if a trial did."""
-        case = Case(fault, expected, SEED)
+        case = Case(fault, expected, SEED, lambda case: self._keep(key, case))
         try:
             yield case
         except Exception as error:
