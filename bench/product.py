@@ -40,21 +40,21 @@ def make(folder: Path) -> Path:
     """The product in an empty folder."""
     (folder / "ctl").symlink_to(REPOSITORY / "ctl")
     templates = folder / "templates"
-    phases = templates / "phases"
+    phases, proxy = templates / "phases", templates / "proxy" / "caddy"
     shutil.copytree(REPOSITORY / "templates", templates, ignore=shutil.ignore_patterns(*REPLACED))
     declared = "".join(
         f'  files{path}: {{mode: "{mode}"}}\n' for path, mode in zip(paths(), modes(), strict=True) if mode != "0644"
     )
-    _write(phases / "x-ctl.yaml", f"summary: the files of the benchmark\nfiles:\n{declared}")
+    _write(proxy / "x-ctl.yaml", f"summary: no proxy, but the files of the benchmark\nfiles:\n{declared}")
     for at, path in enumerate(paths()):
-        _write(phases / "2-deploy" / f"files{path}.j2", text(at))
+        _write(proxy / f"files{path}.j2", text(at))
     for at in range(STEPS):
         mark = f"{TREE}/done-{at}"
         _write(
             phases / "3-configure" / f"{at}0-mark.sh.j2",
             f"# Leave mark {at}\ncheck() {{ [ -e {mark} ]; }}\napply() {{ touch {mark}; }}\n",
         )
-    _write(templates / "proxy" / "caddy" / "x-ctl.yaml", "summary: none\n")
+    _write(phases / "x-ctl.yaml", "summary: the steps of the benchmark\n")
     _write(
         folder / "stacks" / "bench" / "stack.yaml",
         """name: bench
