@@ -236,7 +236,7 @@ def test_power_cut(site: Site, upgrade: tuple[int, float], results: Results) -> 
                 site.reset(ZONES[number % 2])
                 site.want(zone)
                 with site.project.start("deploy", site.name, "--yes") as client:
-                    client.wait_for("recreate n8n")
+                    client.wait_for("recreate")
                     time.sleep(moment)
                     power_off(site.server)
                     site.power_on()
