@@ -5,8 +5,15 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from hypothesis import settings
 
 from ctl.core.secret import bcrypt_hash
+
+# Enough for every day, and no limit on time, which a busy machine would break.
+# `--hypothesis-profile=thorough` looks longer.
+settings.register_profile("suite", max_examples=40, deadline=None)
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.load_profile("suite")
 
 bcrypt_hash_once = cache(bcrypt_hash)
 

@@ -228,7 +228,7 @@ def test_nginx_arrives_in_a_response(tmp_path: Path) -> None:
         (caddy, "C:\\", "`C:\\`"),
         (caddy, "C:\\\\", '"C:\\\\"'),
         (caddy, "a}", '"a}"'),
-        (systemd, "A=50% of $x\n\"é\"\\\x1b", '"A=50%% of $x\\n\\"é\\"\\\\\\x1b"'),
+        (systemd, 'A=50% of $x\n"é"\\\x1b', '"A=50%% of $x\\n\\"é\\"\\\\\\x1b"'),
         (systemd_exec, "$HOME ;", '"$$HOME ;"'),
         (nginx, 'a "b" \\d;\n{', '"a \\"b\\" \\\\d;\n{"'),
     ],
