@@ -61,12 +61,12 @@ def bring(
         plans = _all_or_none(
             run.each([_proposal(link, aim, manner) for link, aim in zip(links, aims, strict=True)]), hosts
         )
-        if not manner.json:
+        if not (manner.json and manner.yes):
             for link, todo in zip(links, plans, strict=True):
                 show_plan(link, todo)
         if any(plans):
             confirm(manner.yes)
-            _write_new_hosts(place, hosts)
+        _write_new_hosts(place, hosts)
         many = len(hosts) > 1
         outcomes = run.each(
             [

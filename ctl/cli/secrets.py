@@ -89,7 +89,7 @@ def show(
     if name is None:
         raise UsageError("which secret?", hint="name one, or --login for the one of the doors")
     _known(name, selection.secrets)
-    out.line(values[name].reveal())
+    typer.echo(values[name].reveal())
 
 
 @commands.command("set")

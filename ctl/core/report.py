@@ -40,18 +40,27 @@ class Event:
     text: str = ""
 
 
+MAX_LINE = 1024 * 1024
+
+
 @dataclass(slots=True)
 class Log:
     """Bytes of the log as they arrive → events; `seen` is the offset from which a reader goes on after a break."""
 
     seen: int = 0
     _rest: bytes = b""
+    _endless: bool = False
 
     def feed(self, chunk: bytes) -> Iterable[Event]:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             self.seen += len(line) + 1
-            yield read_line(line)
+            yield Event("output", text="…") if self._endless else read_line(line)
+            self._endless = False
+        if len(self._rest) > MAX_LINE:
+            # Nothing that ends so late is an event; only its length is remembered.
+            self.seen += len(self._rest)
+            self._rest, self._endless = b"", True
 
     def broken(self) -> None:
         """The connection broke: half a line is forgotten, it will be read again."""

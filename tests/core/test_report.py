@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctl.core.errors import CtlError, Locked, RunFailed, Unhealthy
-from ctl.core.report import Event, Log, Outcome, read_line
+from ctl.core.report import MAX_LINE, Event, Log, Outcome, read_line
 
 LOG = """\
 @ release 79ae4a474669
@@ -143,3 +143,12 @@ def test_any_log_comes_to_a_result_or_an_error_of_ours(log: bytes) -> None:
 @given(st.lists(st.tuples(st.sampled_from(["done", "exit", "fail", "unhealthy", "locked", "step", "put"]), st.text())))
 def test_any_event_can_be_taken(lines: list[tuple[str, str]]) -> None:
     outcome("".join(f"@ {kind}{rest}\n" for kind, rest in lines).encode("utf-8", "replace"))
+
+
+def test_a_line_without_an_end_is_not_kept_in_memory() -> None:
+    log = Log()
+    for _ in range(40):
+        assert list(log.feed(b"x" * 65536)) == []
+    assert log.seen + len(log._rest) == 40 * 65536
+    assert len(log._rest) <= MAX_LINE
+    assert [event.kind for event in log.feed(b"@ exit 0\n@ exit 1\n")] == ["output", "exit"]
