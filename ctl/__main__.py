@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    # To look for cyclic garbage while modules are loaded, and again at the end, takes a fifth of a short command's time.
+    # The search for cyclic garbage, while modules are loaded and again at the end, is a fifth of a short command.
     gc.set_threshold(200_000)
     code = run(sys.argv[1:] if arguments is None else list(arguments))
     gc.freeze()
