@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -39,26 +40,37 @@ def assert_same(site: Site, undisturbed: Undisturbed) -> None:
     assert differences(now, undisturbed.picture) == []
 
 
+def cuts(at: random.Random, number: int, undisturbed: Undisturbed) -> list[Cut]:
+    """Two to four: the first at any point of the first half, the others while the client is coming back, or later."""
+    found = [
+        Cut(bytes=at.randrange(HANDSHAKE, undisturbed.bytes // 2))
+        if number % 2
+        else Cut(seconds=at.uniform(1, undisturbed.seconds / 2))
+    ]
+    for _ in range(1 + number % 3):
+        soon = at.random() < 0.5
+        found.append(
+            Cut(bytes=at.randrange(1, 2 * HANDSHAKE)) if soon else Cut(seconds=at.uniform(0.1, undisturbed.seconds / 8))
+        )
+    return found
+
+
 def test_connection_cut(new_site: NewSite, undisturbed: Undisturbed, results: Results) -> None:
     with results.case(
         "first-cut",
-        "first deploy: connection reset (RST) at a random byte or second, and half of the time the next one too",
+        "first deploy: connection reset (RST) at two to four random bytes or seconds, also while it is made again",
         "the client comes back by itself, exit 0; host equal to an undisturbed one; every line of the log told once",
     ) as case:
-        for number in trials(25):
-            at = case.random
-            first = (
-                Cut(bytes=at.randrange(HANDSHAKE, int(undisturbed.bytes * 0.9)))
-                if number % 2
-                else Cut(seconds=at.uniform(1, undisturbed.seconds * 0.85))
-            )
-            # The next one may end in its handshake.
-            cuts = [first, Cut(bytes=at.randrange(1, 3 * HANDSHAKE))] if at.random() < 0.5 else [first]
-            with case.trial(f"{number}: {', '.join(map(str, cuts))}"), new_site("first") as site:
-                site.relay.expect(*cuts)
+        points = 0
+        for number in trials(9):
+            broken = cuts(case.random, number, undisturbed)
+            with case.trial(f"{number}: {', '.join(map(str, broken))}"), new_site("first") as site:
+                site.relay.expect(*broken)
                 said = site.deploy()
                 assert said.code == 0, said
                 assert site.relay.broken >= 1, "nothing was cut"
+                points += site.relay.broken
+                case.notes = [f"{points} connections were reset"]
                 site.assert_told_whole(said.data["run"])
                 assert_same(site, undisturbed)
 
@@ -70,7 +82,7 @@ def test_host_goes_down(new_site: NewSite, undisturbed: Undisturbed, results: Re
         f"first deploy: {'all processes killed' if kind == 'power cut' else 'orderly reboot'} in the middle",
         "the client is told that the run broke off, exit 1; the next deploy ends equal to an undisturbed one",
     ) as case:
-        for number in trials(4):
+        for number in trials(3):
             moment = case.random.uniform(2, undisturbed.seconds * 0.9)
             with case.trial(f"{number}: after {moment:.1f} s"), new_site("first") as site:
                 site.relay.expect()
