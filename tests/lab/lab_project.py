@@ -93,9 +93,13 @@ class Project:
         shutil.rmtree(self.folder / "templates", ignore_errors=True)
         self.write(host)
 
+    def shipped(self, template: str) -> str:
+        """A template that comes with the program."""
+        return open_project(self.home).templates()[template]
+
     def override(self, template: str, old: str, new: str) -> None:
         """Put a changed copy of a shipped template into the project, where it comes first."""
-        text = open_project(self.home).templates()[template]
+        text = self.shipped(template)
         assert text.count(old) == 1, f"{template} holds {old!r} {text.count(old)} times"
         own = self.folder / "templates" / template
         own.parent.mkdir(parents=True, exist_ok=True)
