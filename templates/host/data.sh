@@ -170,6 +170,12 @@ keep_data() (
     fi
 )
 
+# keep RELEASE CONTAINER...: the same as a part of a run.
+keep() {
+    event keep "$@"
+    logged keep_data "$@" || failed keep "$2"
+}
+
 # The run went through: there is no way back to the data of before.
 drop_kept_data() { rm -rf "$kept"; }
 

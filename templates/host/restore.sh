@@ -24,9 +24,9 @@ backup_now() {
     fi
     logged "$1" 0
     code=$?
-    [ $code -ne 4 ] || event locked "$(cat "$ctl/holder" 2>/dev/null)"
-    [ $code -eq 0 ] || [ $code -eq 4 ] || event fail backup "$(facts stack)"
-    finish $code
+    [ "$code" -ne 4 ] || event locked "$(cat "$ctl/holder" 2>/dev/null)"
+    [ "$code" -eq 0 ] || [ "$code" -eq 4 ] || event fail backup "$(facts stack)"
+    finish "$code"
 }
 
 # restore SNAPSHOT: everything is fetched and checked before anything is touched; what was there is kept aside until
