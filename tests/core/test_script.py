@@ -26,7 +26,7 @@ from samples import (
 )
 
 from ctl.core import probe, script
-from ctl.core.history import About
+from ctl.core.history import About, parse_history
 from ctl.core.plan import Plan, plan
 from ctl.core.probe import FileFact
 from ctl.core.release import File, Release, load_release
@@ -272,3 +272,12 @@ def test_two_that_unpack_the_same_run_do_not_disturb_each_other(tmp_path: Path) 
         first.stdin.close()
     assert [path.name for path in run.parent.iterdir()] == ["r1"]
     assert (run / "script").is_file()
+
+
+def test_what_is_still_being_sent_is_no_run(tmp_path: Path) -> None:
+    for name in ("r1", "r2.new.abc"):
+        folder = tmp_path / ".ctl/runs" / name
+        folder.mkdir(parents=True)
+        (folder / "about.json").write_bytes(ABOUT.encode())
+    done = subprocess.run(["sh", "-c", script.history(str(tmp_path))], capture_output=True, check=True)
+    assert [past.id for past in parse_history(done.stdout).runs] == ["r1"]
