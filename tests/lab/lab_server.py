@@ -110,7 +110,7 @@ class Server:
         `authority` is the certificate of Caddy's authority, where the caller has read it before.
         """
         trust = ssl.create_default_context(cadata=authority or self.authority())
-        connection = _Door(self.lab.ip, name, trust)
+        connection = Door(self.lab.ip, name, trust)
         try:
             connection.request("GET", path, headers={**_basic(login), **(headers or {})})
             response = connection.getresponse()
@@ -172,11 +172,11 @@ class Server:
         return self.sh(f"ls -1 {ROOT}/.ctl/runs 2>/dev/null || true").split()
 
 
-class _Door(http.client.HTTPSConnection):
+class Door(http.client.HTTPSConnection):
     """Connects to an address and asks for a name, as a browser does whose DNS knows the name."""
 
-    def __init__(self, address: str, name: str, trust: ssl.SSLContext) -> None:
-        super().__init__(name, DOOR, timeout=20, context=trust)
+    def __init__(self, address: str, name: str, trust: ssl.SSLContext, *, seconds: float = 20) -> None:
+        super().__init__(name, DOOR, timeout=seconds, context=trust)
         self._address, self._trust = address, trust
 
     def connect(self) -> None:
