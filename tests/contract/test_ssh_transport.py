@@ -268,6 +268,49 @@ def test_a_server_that_misbehaves(
     assert threading.active_count() <= before
 
 
+def test_a_connection_that_began_ahead_is_the_one_that_is_used(sshd: Sshd) -> None:
+    before = sshd.log.count("Accepted publickey")
+    with sshd.transport() as host:
+        host.connect_ahead()
+        host.connect_ahead()
+        assert host.run("echo in").stdout == b"in\n"
+        host.connect_ahead()
+        assert host.run("echo in").stdout == b"in\n"
+        assert (host.connections, host.channels) == (1, 2)
+    assert sshd.log.count("Accepted publickey") == before + 1
+
+
+def test_what_went_wrong_ahead_is_told_once_and_then_tried_again(sshd: Sshd, tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    with sshd.transport(known_hosts=known) as host:
+        host.connect_ahead()
+        with pytest.raises(HostKeyUnknown):
+            host.run("true")
+        known.write_text(sshd.known_hosts.read_text())
+        assert host.run("echo in").stdout == b"in\n"
+
+
+def test_a_connection_that_is_no_longer_wanted_keeps_nobody_waiting(
+    sshd: Sshd, misbehaving: Callable[[Callable[[socket.socket], None]], int]
+) -> None:
+    threads = threading.active_count()
+    silent = SshTransport(
+        address="127.0.0.1",
+        port=misbehaving(lambda peer: None),
+        user="u",
+        connect_timeout=1,
+        ssh_config=False,
+    )
+    started = time.monotonic()
+    for host in (silent, sshd.transport()):
+        host.connect_ahead()
+        host.close()
+    assert time.monotonic() - started < 0.9
+    while threading.active_count() > threads + 1 and time.monotonic() - started < 4:  # one serves as the silent host
+        time.sleep(0.01)
+    assert threading.active_count() <= threads + 1
+
+
 def test_a_port_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
