@@ -79,10 +79,10 @@ def restore(
     settings = _settings(place, source, repository)
     what = "the newest snapshot" if snapshot == "latest" else f"the snapshot {snapshot}"
     confirm(yes, f"Replace the data of {host.name} with {what} of {source.name}, from {settings['RESTIC_REPOSITORY']}?")
-    if source.name != host.name:
-        _adopt_keys(place, source, host)
-    aim = place.aim(host)
     with place.transport(host) as link:
+        if source.name != host.name:
+            _adopt_keys(place, link, source, host)
+        aim = place.aim(host)
         _deploy(link, aim, quiet=json)
         found = _snapshots(link, aim, source.name, settings)
         chosen = texts.choose(found, snapshot)
@@ -116,12 +116,25 @@ def _settings(place: Workplace, host: Host, repository: str) -> dict[str, str]:
     }
 
 
-def _adopt_keys(place: Workplace, source: Host, host: Host) -> None:
-    """The secrets that data depends on become the other host's too; the password of its own backups is not one."""
+def _adopt_keys(place: Workplace, link: Transport, source: Host, host: Host) -> None:
+    """The secrets that data depends on become the other host's too; the password of its own backups is not one.
+
+    Raises UsageError where the host is at work with others, which its data depends on.
+    """
+    from ctl import run  # noqa: PLC0415
+
     selection = place.selection(source)
     values = place.secrets(selection)
-    wanted = {name for name, spec in selection.secrets.items() if spec.sticky and name != "BACKUP_PASSWORD"}
-    place.vault.keep(host.name, {name: values[name].reveal() for name in wanted if name in values})
+    wanted = [name for name, spec in selection.secrets.items() if spec.sticky and name != "BACKUP_PASSWORD"]
+    keys = {name: values[name].reveal() for name in wanted if name in values}
+    now = place.vault.read(host.name)
+    others = sorted(name for name in keys if now.get(name) != keys[name])
+    if others and run.history(link, host.name, place.selection(host).root).current:
+        raise UsageError(
+            f"{host.name} is deployed with keys of its own: {', '.join(others)}",
+            hint="restore to a bare host, or destroy what is there with its data",
+        )
+    place.vault.keep(host.name, keys)
 
 
 def _deploy(link: Transport, aim: Aim, *, quiet: bool) -> None:

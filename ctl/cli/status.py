@@ -119,7 +119,8 @@ def lines(data: dict[str, Any]) -> list[Text]:
             Text.assemble("  ", mark, (name, "bold"), f"{state:<20} ", (urls.get(service["name"], ""), "cyan"))
         )
     for name, unit in data["units"].items():
-        if unit["active"] != "active" and not name.endswith(".timer"):
+        # A unit that only a timer starts is static, and rests in between.
+        if unit["active"] == "failed" or (unit["active"] != "active" and unit["enabled"] != "static"):
             result.append(Text.assemble("  ", ("✗", "red"), f" unit {name}: {unit['active']}, {unit['enabled']}"))
     for external in data["externals"]:
         sign = ("✓", "green") if external["answers"] else ("!", "yellow")
