@@ -51,6 +51,8 @@ class Progress:
             self.say("✓", "green", self.titles.get(words[0], words[0]), f"{words[-1]} s")
         elif event.kind == "pull":
             self.now(f"pulling {words[0]}")
+        elif event.kind == "keep":
+            self.now(f"keeping the data of {', '.join(words[1:])} until the upgrade has gone through")
         elif event.kind == "up":
             self.now(f"starting {', '.join(words)}")
         elif event.kind == "healthy":

@@ -44,6 +44,8 @@ class ContainerChange:
     reason: str
     container: Container | None = None
     id: str = ""
+    upgrade: bool = False
+    """Another image takes over the data of the one that is there."""
 
 
 Change = FileChange | StepChange | ContainerChange
@@ -163,7 +165,8 @@ def _containers(release: Release, facts: Facts, touched: Collection[str]) -> Ite
         if kind_reason:
             kind, reason = kind_reason
             now = here.get(wanted.name)
-            yield ContainerChange(wanted.name, wanted.phase, kind, reason, wanted, now.id if now else "")
+            upgrade = kind == "recreate" and now is not None and now.image != wanted.image
+            yield ContainerChange(wanted.name, wanted.phase, kind, reason, wanted, now.id if now else "", upgrade)
     names = {wanted.name for wanted in release.containers}
     for name, fact in sorted(here.items()):
         if name not in names:

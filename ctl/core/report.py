@@ -12,7 +12,7 @@ from ctl.core.probe import clean
 # Each kind of event with the number of words that it has at least: a line with fewer is no event.
 _KINDS = {
     **dict.fromkeys(("release", "phase", "put", "del", "step", "fail", "pull", "up", "remove", "exit"), 1),
-    **dict.fromkeys(("healthy", "unhealthy"), 1),
+    **dict.fromkeys(("healthy", "unhealthy", "keep"), 1),
     "done": 2,
     "locked": 0,
     "overtaken": 0,
@@ -92,7 +92,7 @@ class Outcome:
     def take(self, event: Event) -> None:
         if event.kind == "output":
             self.tail = [*self.tail[-29:], event.text]
-        elif event.kind in {"step", "pull", "up"}:
+        elif event.kind in {"step", "pull", "keep", "up"}:
             self.tail = []
         elif event.kind == "done":
             self.done.append(event.words[0])
@@ -140,4 +140,4 @@ class Outcome:
 
 def locked(host: str, holder: str) -> Locked:
     who = f": {clean(holder)}" if holder else ""
-    return Locked(f"another run is at work on {host}{who}", hint="wait for its end, then try again")
+    return Locked(f"another run is at work on {host}{who}", hint=f"ctl attach {host} follows it; --wait SECONDS waits for its end")

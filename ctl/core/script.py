@@ -38,6 +38,7 @@ def script(plan: Plan, templates: Templates) -> str:
         "",
         templates.source("host/steps.sh"),
         *(_function(change.step) for change in plan.changes if isinstance(change, StepChange)),
+        templates.source("host/data.sh"),
         templates.source("host/run.sh"),
         "main() {",
         *(f"    {line}" for line in _main(plan)),
@@ -77,6 +78,9 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
     moving = [change for change in changes if isinstance(change, ContainerChange)]
     for image in sorted({change.container.image for change in moving if change.container}):
         yield f"pull {quoting.sh(image)}"
+    upgraded = [quoting.sh(change.name) for change in moving if change.upgrade]
+    if upgraded:
+        yield f"keep {plan.release.id} {' '.join(upgraded)}"
     for flag, kinds in (("''", {"create", "recreate", "start"}), ("--force-recreate", {"restart"})):
         names = [quoting.sh(change.name) for change in moving if change.kind in kinds]
         if names:

@@ -152,6 +152,7 @@ settle() {
         rm -f "$ctl/applied.new" "$ctl/current.new"
         failed settle "$1"
     }
+    drop_kept_data
     tidy
     finish 0
 }
