@@ -262,8 +262,8 @@ def differences(now: dict[str, list[str]], wanted: dict[str, list[str]]) -> list
 
 def assert_sound(now: dict[str, list[str]]) -> None:
     """Nothing half-written, and nobody holds the lock."""
-    assert now["half-written"] == []
-    assert now["lock"] == ["free"]
+    assert now["half-written"] == [], now["half-written"]
+    assert now["lock"] == ["free"], now["lock"]
 
 
 # --- visitors ---------------------------------------------------------------------------------------------------------
