@@ -140,4 +140,6 @@ class Outcome:
 
 def locked(host: str, holder: str) -> Locked:
     who = f": {clean(holder)}" if holder else ""
-    return Locked(f"another run is at work on {host}{who}", hint=f"ctl attach {host} follows it; --wait SECONDS waits for its end")
+    return Locked(
+        f"another run is at work on {host}{who}", hint=f"ctl attach {host} follows it; --wait SECONDS waits for its end"
+    )
