@@ -43,7 +43,8 @@ def test_json(ctl: Ctl) -> None:
 
 
 def test_it_leaves_no_trace_in_the_vault(ctl: Ctl) -> None:
-    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host, **_: FakeTransport(lambda *_: ConnectFailed("no")))
+    refusing = FakeTransport(lambda *_: ConnectFailed("no"))
+    ctl.monkeypatch.setattr(Workplace, "transport", lambda place, host, **_: refusing)
     assert ctl("doctor", "h1").code == 1
     assert not (ctl.folder / "vault.enc").exists()
 
