@@ -117,7 +117,7 @@ def _settings(place: Workplace, host: Host, repository: str) -> dict[str, str]:
 
 
 def _adopt_keys(place: Workplace, link: Transport, source: Host, host: Host) -> None:
-    """The secrets that data depends on become the other host's too; the password of its own backups is not one.
+    """The secrets that data depends on become the other host's too, so does the password, for a common repository.
 
     Raises UsageError where the host is at work with others, which its data depends on.
     """
@@ -125,7 +125,7 @@ def _adopt_keys(place: Workplace, link: Transport, source: Host, host: Host) -> 
 
     selection = place.selection(source)
     values = place.secrets(selection)
-    wanted = [name for name, spec in selection.secrets.items() if spec.sticky and name != "BACKUP_PASSWORD"]
+    wanted = [name for name, spec in selection.secrets.items() if spec.sticky]
     keys = {name: values[name].reveal() for name in wanted if name in values}
     now = place.vault.read(host.name)
     others = sorted(name for name in keys if now.get(name) != keys[name])

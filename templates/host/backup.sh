@@ -39,6 +39,7 @@ free_in() { say "$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1024) }') MB are 
 # A repository that is not there yet is made. One that does not open with our password is told from it by its config file.
 open_repository() {
     restic cat config >/dev/null 2>"$stage/said" && return
+    ! grep -q 'wrong password' "$stage/said" || stop "BACKUP_PASSWORD does not open $RESTIC_REPOSITORY: another host's?"
     say "making the repository $RESTIC_REPOSITORY"
     restic init >/dev/null 2>>"$stage/said" || { cat "$stage/said" >&2; stop "the repository cannot be opened, nor made"; }
 }
