@@ -27,6 +27,7 @@ _WORK = {
     "check": "the check after the step",
     "stamp": "the stamp of the step",
     "pull": "the pull of",
+    "up": "the start of",
     "settle": "the record of release",
 }
 

@@ -117,23 +117,35 @@ up() {
     limit=$1 flag=$2
     shift 2
     event up "$@"
+    sweep "$@"
     # shellcheck disable=SC2086  # one option or none
     if logged compose up -d --no-deps --no-build $flag --wait --wait-timeout "$limit" "$@"; then
         for name in "$@"; do event healthy "$name"; done
         return
     fi
+    sick=
     for name in "$@"; do
         id=$(compose ps -aq "$name" | head -n 1)
         state=$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$id" 2>/dev/null)
         case $state in
         healthy | running) event healthy "$name" ;;
         *)
+            sick=yes
             event unhealthy "$name" "${state:-missing}"
             logged docker logs --tail 20 "$id"
             ;;
         esac
     done
+    # Whatever runs then need not be what was asked for.
+    [ "$sick" ] || failed up "$@"
     finish 6
+}
+
+# What a run that was broken off has made and not started: its name would be in the way. Nothing is in it yet.
+sweep() {
+    for id in $(compose ps -aq --status created "$@" 2>/dev/null); do
+        logged docker rm "$id"
+    done
 }
 
 remove() {

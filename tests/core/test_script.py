@@ -281,3 +281,27 @@ def test_what_is_still_being_sent_is_no_run(tmp_path: Path) -> None:
         (folder / "about.json").write_bytes(ABOUT.encode())
     done = subprocess.run(["sh", "-c", script.history(str(tmp_path))], capture_output=True, check=True)
     assert [past.id for past in parse_history(done.stdout).runs] == ["r1"]
+
+
+def test_what_a_broken_run_made_is_swept_before_containers_start(tmp_path: Path) -> None:
+    """Compose gives the new container the old one's name at the end only; broken off before, it is in its own way."""
+    (tmp_path / "docker").write_text(
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\ncase $* in *created*) echo 0ld ;; esac\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+    functions(tmp_path, f"PATH={tmp_path}:$PATH; up 300 '' app")
+    asked = [line.split(f"{tmp_path}/compose.yaml ")[-1] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert asked == [
+        "ps -aq --status created app",
+        "rm 0ld",
+        "up -d --no-deps --no-build --wait --wait-timeout 300 app",
+    ]
+
+
+def test_compose_may_fail_where_nothing_is_unhealthy(tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text(
+        '#!/bin/sh\ncase $* in *" up "*) echo refused; exit 1 ;; inspect*) echo healthy ;; esac\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+    said = functions(tmp_path, f"PATH={tmp_path}:$PATH; up 300 '' app")
+    assert said == "@ up app\n| refused\n@ healthy app\n@ fail up app\n@ exit 1\n"

@@ -12,6 +12,8 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "lab"))
 
+pytest.register_assert_rewrite("fault_site", "lab_faults")
+
 import lab_server  # noqa: E402
 from fault_results import Results  # noqa: E402
 from fault_site import PREFIX, Site  # noqa: E402

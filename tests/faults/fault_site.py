@@ -66,7 +66,8 @@ class Site:
         """Equal to the undisturbed host in that state: files, containers, stamps, units, and nobody holds the lock."""
         now = steady(self.server)
         assert_sound(now)
-        assert differences(now, self.pictures[zone]) == []
+        found = differences(now, self.pictures[zone])
+        assert not found, "; ".join(found)
 
     def assert_nothing_to_do(self) -> None:
         self.relay.expect()

@@ -143,13 +143,16 @@ def test_client_killed(site: Site, upgrade: tuple[int, float], results: Results)
     ) as case:
         began = 0
         for number in trials(10):
-            moment = case.random.uniform(0.7, seconds * 0.8)
+            # Two before anything has begun, the others from the plan on.
+            moment = case.random.uniform(0.7, 2) if number < 2 else case.random.uniform(0, seconds * 0.8)
             with case.trial(f"{number}: after {moment:.1f} s"):
                 old, zone = ZONES[number % 2], ZONES[(number + 1) % 2]
                 site.reset(old)
                 before = site.runs()
                 site.want(zone)
                 with site.project.start("deploy", site.name, "--yes") as client:
+                    if number >= 2:
+                        client.wait_for("recreate")
                     time.sleep(moment)
                     client.process.send_signal(signal.SIGKILL)
                     client.end()
