@@ -191,12 +191,10 @@ def _run(link: Transport, aim: Aim, command: str, text: str, files: Mapping[str,
         raise Interrupted(
             f"stopped watching; the run {watch.run_id} goes on on {host}", hint=f"ctl attach {host} follows it"
         ) from stop
-    except Unhealthy as error:
-        raise Unhealthy(f"{error.message}\nthe data of before is back", hint=error.hint) from error
+    except Unhealthy:
+        raise
     except RunFailed as error:
-        raise RunFailed(
-            error.message, hint="the services have their data as before; mend the cause and try again"
-        ) from error
+        raise RunFailed(error.message, hint="mend the cause and try again") from error
     return int(time.time()) - watch.started
 
 

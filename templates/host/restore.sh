@@ -1,5 +1,6 @@
 # The runs of `ctl backup` and `ctl restore`. Around this text stand the settings, run.sh and data.sh.
 target=$root/backups/.restore
+begun=$root/backups/.restoring # there as long as what is aside is the data to go back to
 
 # A run like a deploy's: it begins once, and its log is followed. With a word it takes the lock.
 enter() {
@@ -46,6 +47,7 @@ restore() {
     if logged replace; then
         event up all
         if logged compose --progress quiet up -d --no-recreate --wait --wait-timeout 300; then
+            rm -f "$begun" "$root/backups/.held"
             logged forget_aside
             event 'done' put-back 0
             finish 0
@@ -54,9 +56,11 @@ restore() {
             sed -n '/(healthy)/!s/ .*//p')
         for name in $unhealthy; do event unhealthy "$name"; done
     fi
-    say "| what was there before comes back"
-    logged revert
-    logged compose --progress quiet up -d --no-recreate --wait --wait-timeout 300
+    if logged revert && logged compose --progress quiet up -d --no-recreate --wait --wait-timeout 300; then
+        say "| what was there before is back"
+    else
+        say "| what was there before did not come back whole: see docker ps -a, and restore again"
+    fi
     [ -z "${unhealthy:-}" ] || finish 6
     failed restore "$1"
 }
@@ -99,6 +103,8 @@ replace() {
     let_go
     restored_volumes >"$stage/here"
     hold_all_but_servers || return 1
+    [ -f "$begun" ] || forget_aside || return 1
+    : >"$begun"
     while read -r volume path from; do
         say "volume $volume"
         volume_aside "$path" && find "$from" -mindepth 1 -maxdepth 1 -exec mv -t "$path" {} + &&
@@ -107,7 +113,7 @@ replace() {
     while read -r number name user database; do
         server=$(container "$name")
         await_server "$server" "$user" || return 1
-        if [ "$number" = 1 ] || [ "$name" != "${last:-}" ]; then
+        if [ "$name" != "${last:-}" ]; then
             # Roles that are there already stay; the server's own user keeps its password.
             grep -vE "^(CREATE|ALTER) ROLE \"?$user\"?[ ;]" "$stage/dumps/$name.roles" | docker exec -i "$server" psql -qX -U "$user" -d template1 >/dev/null 2>&1
         fi
@@ -123,16 +129,20 @@ replace() {
 }
 
 revert() {
-    hold_all_but_servers
-    while read -r _ path _; do volume_from_aside "$path"; done <"$stage/here"
-    while read -r _ name user database; do take_from_aside "$(container "$name")" "$user" "$database"; done <"$stage/dumps/list"
+    hold_all_but_servers || return 1
+    while read -r _ path _; do volume_from_aside "$path" || return 1; done <"$stage/here"
+    while read -r _ name user database; do
+        take_from_aside "$(container "$name")" "$user" "$database" || return 1
+    done <"$stage/dumps/list"
+    rm -f "$begun"
     let_go
 }
 
 forget_aside() {
-    rm -f "$root/backups/.held"
     while read -r _ path _; do rm -rf "$(aside_of "$path")"; done <"$stage/here"
-    cut -f 2,3 "$stage/dumps/list" | sort -u | while read -r name user; do drop_aside "$(container "$name")" "$user"; done
+    cut -f 2,3 "$stage/dumps/list" | sort -u | while read -r name user; do
+        await_server "$(container "$name")" "$user" && drop_aside "$(container "$name")" "$user" || exit 1
+    done
 }
 
 aside_of() { say "${1%/*}/.ctl-aside-${1##*/}"; }
@@ -149,5 +159,6 @@ volume_aside() {
 
 volume_from_aside() {
     aside=$(aside_of "$1")
-    [ ! -d "$aside" ] || { find "$1" -mindepth 1 -delete && find "$aside" -mindepth 1 -maxdepth 1 -exec mv -t "$1" {} + && rmdir "$aside"; }
+    if [ -d "$aside" ]; then find "$1" -mindepth 1 -delete; else aside=$aside.new; fi
+    [ ! -d "$aside" ] || { find "$aside" -mindepth 1 -maxdepth 1 -exec mv -t "$1" {} + && rmdir "$aside"; }
 }
