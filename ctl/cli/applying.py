@@ -52,12 +52,15 @@ def bring(
     place: Workplace, hosts: list[Host], phases: Collection[int], only: Collection[str], manner: Manner, command: str
 ) -> int:
     """Hosts to what the inventory says. What can be refused is, for all of them, before the first one is touched."""
-    from ctl import run  # noqa: PLC0415
-    from ctl.cli.show import plan_json  # noqa: PLC0415
-
-    aims = [place.aim(host, phases, only) for host in hosts]
     with ExitStack() as closing:
-        links = [closing.enter_context(place.transport(host)) for host in hosts]
+        links, aims = [], []
+        for host in hosts:
+            link, aim = place.connected(host, phases, only)
+            links.append(closing.enter_context(link))
+            aims.append(aim)
+        from ctl import run  # noqa: PLC0415  beside the first connection, which is being made
+        from ctl.cli.show import plan_json  # noqa: PLC0415
+
         plans = _all_or_none(
             run.each([_proposal(link, aim, manner) for link, aim in zip(links, aims, strict=True)]), hosts
         )

@@ -75,15 +75,15 @@ def plan(
 
     place = workplace(context, stack, set_, key, accept_new_host_key)
     host = place.host(target)
-    aim = place.aim(host, phase or ALL, only or ())
     now: Mapping[str, bytes] = {}
     if bare:
-        todo = run.propose_bare(aim)
+        todo = run.propose_bare(place.aim(host, phase or ALL, only or ()))
     else:
-        with place.transport(host) as transport:
-            todo = run.propose(transport, aim)
+        link, aim = place.connected(host, phase or ALL, only or ())
+        with link:
+            todo = run.propose(link, aim)
             if not (script or json):
-                now = run.contents(transport, todo.files)
+                now = run.contents(link, todo.files)
     if script:
         out.console.file.write(scripts.script(todo, place.templates))
     elif json:

@@ -21,8 +21,8 @@ def history(context: typer.Context, target: options.Target = None, json: options
 
     place = workplace(context)
     host = place.host(target)
-    aim = place.aim(host)
-    with place.transport(host) as link:
+    link, aim = place.connected(host)
+    with link:
         found = run.history(link, host.name, aim.release.root)
     if json:
         print_json({"host": host.name, "current": found.current, "runs": [_json(past, found) for past in found.runs]})
@@ -52,8 +52,8 @@ def rollback(
 
     place = workplace(context)
     host = place.host(target)
-    aim = place.aim(host)
-    with place.transport(host) as link:
+    link, aim = place.connected(host)
+    with link:
         found = run.history(link, host.name, aim.release.root)
         wanted = found.find(release) if release else _pick(found) if pick else found.way_back()
         back = replace(aim, release=run.kept_release(link, host.name, aim.release.root, wanted))
@@ -79,8 +79,8 @@ def attach(
 
     place = workplace(context)
     host = place.host(target)
-    aim = place.aim(host)
-    with place.transport(host) as link:
+    link, aim = place.connected(host)
+    with link:
         found = run.history(link, host.name, aim.release.root)
         ids = [past.id for past in found.runs]
         if not ids or (run_id and run_id not in ids):

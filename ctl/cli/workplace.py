@@ -175,17 +175,38 @@ class Workplace:
         instead: Collection[Secret] = (),
     ) -> Aim:
         """What is to be on the host; `instead` are secrets that are to have another value than here."""
-        from ctl.core.render import render  # noqa: PLC0415
-        from ctl.run import Aim  # noqa: PLC0415
+        return self._render(*self._settled(host, only, instead), phases, only)
 
+    def connected(
+        self, host: Host, phases: Collection[int] = (1, 2, 3, 4), only: Collection[str] = ()
+    ) -> tuple[Transport, Aim]:
+        """The host's transport and what is to be on it: connected to while it is rendered, once the input is good."""
+        selection, values = self._settled(host, only)
+        link = self.transport(host, ahead=True)
+        try:
+            return link, self._render(selection, values, phases, only)
+        except BaseException:
+            link.close()
+            raise
+
+    def _settled(
+        self, host: Host, only: Collection[str], instead: Collection[Secret] = ()
+    ) -> tuple[Selection, dict[str, Secret]]:
+        """Everything that a person can have got wrong is found here, before any rendering or connecting."""
         selection = self.selection(host)
         known = [folder.name for folder in (*selection.services, selection.proxy)]
         for name in only:
             if name not in known:
                 raise UnknownName("service on this host", name, known)
-        values = {**self.secrets(selection), **{secret.name: secret for secret in instead}}
-        release = render(selection, values, self.templates)
-        return Aim(release, self.templates, phases, only)
+        return selection, {**self.secrets(selection), **{secret.name: secret for secret in instead}}
+
+    def _render(
+        self, selection: Selection, values: dict[str, Secret], phases: Collection[int], only: Collection[str]
+    ) -> Aim:
+        from ctl.core.render import render  # noqa: PLC0415
+        from ctl.run import Aim  # noqa: PLC0415
+
+        return Aim(render(selection, values, self.templates), self.templates, phases, only)
 
     def transport(self, host: Host, *, ahead: bool = False) -> Transport:
         """A transport that connects when it is first used; with `ahead` it begins at once, beside the rendering."""

@@ -107,7 +107,7 @@ class _Rendering:
                 phase, parts = phase_number(parts[0]), parts[1:]
             target = "/".join(("", *parts[1:]) if parts[0] == "files" else (directory, *parts))
             target = self.templates.expand(target.removesuffix(".j2"), values, file=label(path))
-            spec = service.meta.files.get("/".join(parts).removesuffix(".j2"), FileSpec())
+            spec = service.meta.files.get(inside.removesuffix(".j2"), FileSpec())
             file = self.file(path, target, values, phase, spec)
             if file is not None:
                 if file.path in own:

@@ -236,16 +236,16 @@ def follow(root: str, run_id: str, offset: int) -> str:
 
 def _follow(offset: int) -> str:
     return f"""tries=0
-while [ ! -s "$run/pid" ] && [ $tries -lt 100 ]; do
+while [ ! -s "$run/pid" ] && [ $tries -lt 500 ]; do
     [ -d "$run" ] || exit {ABSENT}
-    sleep 0.05
+    sleep 0.01
     tries=$((tries + 1))
 done
 [ -s "$run/pid" ] || exit {ABSENT}
 pid=$(cat "$run/pid")
 # A number alone may belong to another process by now.
 if tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$run/script"; then
-    tail -c +{offset + 1} -s 0.1 -f --pid="$pid" "$run/log"
+    tail -c +{offset + 1} -s 0.02 -f --pid="$pid" "$run/log"
 else
     tail -c +{offset + 1} "$run/log"
 fi

@@ -71,8 +71,8 @@ set_aside() {
 # put SHA MODE OWNER PATH: written beside, then renamed, so that nobody ever reads half a file.
 put() {
     event put "$4"
-    if set_aside "$4" && (umask 022; mkdir -p "${4%/*}") && cp "$blobs/$1" "$4.ctl-new" && chown "$3" "$4.ctl-new" &&
-        chmod "$2" "$4.ctl-new" && mv -f "$4.ctl-new" "$4"; then
+    if set_aside "$4" && { [ -d "${4%/*}" ] || (umask 022; mkdir -p "${4%/*}"); } &&
+        install -m "$2" -o "${3%:*}" -g "${3#*:}" "$blobs/$1" "$4.ctl-new" && mv -f "$4.ctl-new" "$4"; then
         printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$ctl/applied"
     else
         rm -f "$4.ctl-new"
