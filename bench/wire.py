@@ -117,7 +117,7 @@ class Bench:
             with transport:
                 todo = run.propose(transport, aim)
                 if todo:
-                    watch = run.Watch(f"bench-{os.urandom(4).hex()}", "bench", "bench", int(time()), lambda _: None)
+                    watch = Watch(f"bench-{os.urandom(4).hex()}", "bench", "bench", int(time()), lambda _: None)
                     run.contents(transport, todo.files)
                     run.apply(transport, todo, aim, watch)
                 if bool(todo) != (job != "nothing"):

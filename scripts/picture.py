@@ -62,7 +62,7 @@ def main(target: Path) -> None:
             run(folder, "lab", "down", HOST)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     for command, output in shown:
-        console.print(Text(f"$ {command}", "bold"))
+        console.print(Text(f"$ {command}".replace(HOST, "prod-1"), "bold"))
         console.print(Text.from_ansi(output.replace(HOST, "prod-1").rstrip("\n")))
         console.print()
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from samples import REPOSITORY
 # What each layer may import of this project; what is not named here belongs to cli.
 MAY_IMPORT = {
     "core": {"core"},
-    "run": {"core"},
+    "run": {"core", "run"},
     "edge": {"core", "edge"},
     "lab": {"core", "edge", "lab"},
     "cli": {"core", "edge", "lab", "run", "cli"},

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ctl.core.plan import Plan
     from ctl.core.ports import Transport
     from ctl.core.report import Event
-    from ctl.run import Aim, Watch
+    from ctl.run import Aim
+    from ctl.run.following import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def confirm(yes: bool, question: str = "Apply this?") -> None:
 
 def new_watch(command: str, listen: Callable[[Event], None], *, detach: bool = False, run_id: str = "") -> Watch:
     """A run's name, sortable by time, and who starts it."""
-    from ctl.run import Watch  # noqa: PLC0415
+    from ctl.run.following import Watch  # noqa: PLC0415
 
     try:
         who = f"{getpass.getuser()}@{socket.gethostname()}"

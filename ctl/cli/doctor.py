@@ -47,9 +47,9 @@ def doctor(
 
 def _checks(place: Workplace, host: Host) -> list[Check]:
     """First what is wrong here, then the host; with what cannot be rendered, as much as can be said."""
-    from ctl import checkup  # noqa: PLC0415
     from ctl.core.doctor import Check, failed, secrets  # noqa: PLC0415
     from ctl.core.errors import CtlError  # noqa: PLC0415
+    from ctl.run import checkup  # noqa: PLC0415
 
     checks: list[Check] = []
     selection, release = None, checkup.nothing(host)

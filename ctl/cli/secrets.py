@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ctl.core.inventory import Host
     from ctl.core.plan import Plan
     from ctl.core.secret import SecretSpec
-    from ctl.custody import Rotation
     from ctl.run import Aim
+    from ctl.run.custody import Rotation
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -118,7 +118,7 @@ def pull(
     accept_new_host_key: options.AcceptNew = False,
 ) -> None:
     """Fill the vault with the secrets that a host holds: after its loss, or on another machine."""
-    from ctl.custody import recover  # noqa: PLC0415
+    from ctl.run.custody import recover  # noqa: PLC0415
 
     place = _workplace(context, key, accept_new_host_key)
     host = place.host(target)
@@ -153,8 +153,8 @@ def rotate(
 
     If what uses it does not become healthy again, the old value goes back.
     """
-    from ctl import custody  # noqa: PLC0415
     from ctl.cli.applying import Manner, apply, confirm, show_plan  # noqa: PLC0415
+    from ctl.run import custody  # noqa: PLC0415
 
     place = _workplace(context, key, accept_new_host_key)
     host = place.host(target)
@@ -182,7 +182,7 @@ def _rotation(place: Workplace, host: Host, name: str) -> Rotation:
     """What is to change, or why it cannot. Raises UsageError's children."""
     from ctl.core.render import recipe  # noqa: PLC0415
     from ctl.core.secret import Secret  # noqa: PLC0415
-    from ctl.custody import Rotation  # noqa: PLC0415
+    from ctl.run.custody import Rotation  # noqa: PLC0415
 
     selection = place.selection(host)
     spec = _known(name, selection.secrets)

@@ -30,12 +30,11 @@ MAX_DIFF_LINES = 80
 def plan_lines(plan: Plan, now: Mapping[str, bytes]) -> list[Text]:
     """The plan in phase order; `now` holds the present content of files that change, for their diffs."""
     release = plan.release
-    count = len(plan.changes)
     lines = [
         Text.assemble(
             (f"{release.host}", "bold"),
             f": {release.stack}, release {release.id}, ",
-            (f"{count} change{'s' if count != 1 else ''}" if count else "nothing to do", "bold" if count else "green"),
+            (_amount(plan), "bold" if plan else "green"),
         )
     ]
     phase = 0
@@ -47,6 +46,13 @@ def plan_lines(plan: Plan, now: Mapping[str, bytes]) -> list[Text]:
         if isinstance(change, FileChange):
             lines.extend(_diff(change, now, plan))
     return lines
+
+
+def _amount(plan: Plan) -> str:
+    if plan.unrecorded:
+        return "all in place, and only to be recorded as this release"
+    count = len(plan.changes)
+    return f"{count} change{'s' if count != 1 else ''}" if count else "nothing to do"
 
 
 def change_line(change: Change) -> Text:

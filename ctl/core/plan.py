@@ -8,7 +8,7 @@ from typing import Literal
 
 from ctl.core.errors import HostUnfit, UsageError
 from ctl.core.probe import ContainerFact, Facts, FileFact
-from ctl.core.release import Container, File, Release, Step
+from ctl.core.release import PHASES, Container, File, Release, Step
 from ctl.core.secret import KEEPSAKE, keepsake_digests
 
 
@@ -56,9 +56,16 @@ class Plan:
     release: Release
     facts: Facts
     changes: tuple[Change, ...]
+    whole: bool = False
+    """Nothing was left out of it."""
 
     def __bool__(self) -> bool:
-        return bool(self.changes)
+        return bool(self.changes) or self.unrecorded
+
+    @property
+    def unrecorded(self) -> bool:
+        """The host is as it should be, but does not know it: what brought it there was broken off at its very end."""
+        return self.whole and not self.changes and self.release.id != self.facts.current
 
     @property
     def files(self) -> tuple[FileChange, ...]:
@@ -108,7 +115,7 @@ def plan(release: Release, facts: Facts, *, phases: Collection[int] = (1, 2, 3, 
         # Whichever service is brought: what its data will depend on is kept first.
         or (bringing and _is_keepsake(change, release))
     ]
-    return Plan(release, facts, tuple(chosen))
+    return Plan(release, facts, tuple(chosen), whole=not only and set(PHASES) <= set(phases))
 
 
 def _is_keepsake(change: Change, release: Release) -> bool:
@@ -270,4 +277,4 @@ def guard(release: Release, facts: Facts, *, but: Collection[str] = ()) -> None:
 
 def narrowed(whole: Plan, phases: Collection[int]) -> Plan:
     """The same plan, these phases only."""
-    return replace(whole, changes=tuple(change for change in whole.changes if change.phase in phases))
+    return replace(whole, changes=tuple(change for change in whole.changes if change.phase in phases), whole=False)

@@ -15,6 +15,8 @@ from ctl.core.ports import Result
 from ctl.core.probe import FileFact
 from ctl.core.report import Event
 from ctl.edge.fake import FakeTransport
+from ctl.run import asking
+from ctl.run.following import Watch
 
 SMALL = release()
 AIM = run.Aim(SMALL, templates())
@@ -22,9 +24,9 @@ OLD = FileFact("0" * 64, 0o644, "root:root")
 LOG = b"@ release r\n@ phase 2-deploy\n| pulling\n@ up app db\n@ healthy app\n@ healthy db\n@ exit 0\n"
 
 
-def watch(heard: list[Event], **changes: Any) -> run.Watch:
+def watch(heard: list[Event], **changes: Any) -> Watch:
     naps: list[float] = []
-    made = run.Watch("r1", "deploy h1", "me@here", 1700000000, heard.append, sleep=naps.append)
+    made = Watch("r1", "deploy h1", "me@here", 1700000000, heard.append, sleep=naps.append)
     return replace(made, **changes)
 
 
@@ -34,7 +36,7 @@ def test_a_proposal_costs_one_connection_and_one_command() -> None:
     assert not todo
     assert (transport.connections, transport.channels) == (1, 1)
     assert sent(transport.calls[0].command) == script.probe(SMALL, templates())
-    assert transport.calls[0].timeout == run.PROBE_SECONDS
+    assert transport.calls[0].timeout == asking.PROBE_SECONDS
 
 
 def test_a_proposal_keeps_to_the_part_that_was_asked_for() -> None:
@@ -195,7 +197,7 @@ def test_a_run_that_never_began_is_started_once_more() -> None:
 
 def test_what_only_reads_is_asked_again_when_the_connection_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
-    monkeypatch.setattr(run.time, "sleep", naps.append)
+    monkeypatch.setattr(asking.time, "sleep", naps.append)
     machine, losses = (
         Machine(settled(SMALL)),
         [ConnectionLost("gone"), ConnectFailed("refused"), ConnectionLost("gone")],

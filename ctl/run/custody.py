@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ctl import run
 from ctl.core import script
 from ctl.core.errors import CtlError, HostUnfit, InvalidFile, Locked, RunFailed, UsageError
 from ctl.core.plan import Plan, guard, plan
@@ -15,7 +14,8 @@ from ctl.core.quoting import read_dotenv
 from ctl.core.report import locked
 from ctl.core.secret import KEEPSAKE, Secret, redact
 from ctl.core.selection import Selection
-from ctl.run import Aim
+from ctl.run import Aim, look
+from ctl.run.asking import PROBE_SECONDS, untar
 
 RECIPE_SECONDS = 120
 Apply = Callable[[Plan, Aim], object]
@@ -29,8 +29,8 @@ def recover(transport: Transport, selection: Selection) -> dict[str, str]:
     host, root = selection.host.name, selection.root
     folders = [f"{root}/stacks/{service.name}" for service in selection.services]
     paths = [f"{folder}/.env" for folder in (*folders, f"{root}/proxy")] + [f"{root}/{KEEPSAKE}"]
-    result = transport.run(script.as_root(script.fetch(paths)), timeout=run.PROBE_SECONDS)
-    files = {f"/{name.lstrip('/')}": content for name, content in run._untar(result.stdout).items()}
+    result = transport.run(script.as_root(script.fetch(paths)), timeout=PROBE_SECONDS)
+    files = {f"/{name.lstrip('/')}": content for name, content in untar(result.stdout).items()}
     found: dict[str, str] = {}
     for path in paths:
         try:
@@ -60,7 +60,7 @@ class Rotation:
 def prepare(transport: Transport, rotation: Rotation) -> Plan:
     """What the new value changes on the host, and nothing else. Raises UsageError, HostUnfit, Locked."""
     release, name = rotation.after.release, rotation.new.name
-    facts = run.look(transport, rotation.before)
+    facts = look(transport, rotation.before)
     if not facts.current:
         raise HostUnfit(f"nothing is deployed on {release.host}", hint=f"ctl deploy {release.host}")
     if facts.locked:
@@ -99,7 +99,7 @@ def rotate(transport: Transport, rotation: Rotation, todo: Plan, apply: Apply) -
 def _go_back(transport: Transport, rotation: Rotation, apply: Apply, *, redeploy: bool) -> None:
     _change(transport, rotation, rotation.new, rotation.old)
     if redeploy:
-        todo = plan(rotation.before.release, run.look(transport, rotation.before))
+        todo = plan(rotation.before.release, look(transport, rotation.before))
         if todo:
             apply(todo, rotation.before)
 

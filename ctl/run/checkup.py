@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from ctl import run
 from ctl.core import doctor, probe, script, surroundings
 from ctl.core.doctor import Check, Plans
 from ctl.core.errors import CtlError
@@ -19,6 +18,7 @@ from ctl.core.render import render
 from ctl.core.secret import Secret, settle
 from ctl.core.selection import Selection
 from ctl.core.template import Templates
+from ctl.run.asking import ask, refused
 
 
 def nothing(host: Host) -> Release:
@@ -48,10 +48,10 @@ def examine(
     official = selection is not None and selection.vars.get("docker_source") == "official"
     text = surroundings.script(script.probe(release, templates), release, templates, official_docker=official)
     began = time.time()
-    result = run._ask(transport, text)
+    result = ask(transport, text)
     asked = (began, time.time())
     if result.code != 0 and b"ctl-probe\t1" not in result.stdout:
-        raise run._refused(result, host.name)
+        raise refused(result, host.name)
     facts, around = probe.parse(result.stdout), surroundings.parse(result.stdout)
     names = _public_names(release) if selection and selection.access.kind == "public" else ()
     address = next(iter(_resolve(host.address)), host.address)
