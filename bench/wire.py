@@ -106,6 +106,7 @@ class Bench:
         from ctl import run
         from ctl.cli.workplace import Wish, Workplace
         from ctl.edge.ssh import SshTransport
+        from ctl.run.following import Watch
 
         workplace = Workplace(place.project, Wish(vars={"edition": self._edition(job)}))
         aim = workplace.aim(workplace.host("bench"))
