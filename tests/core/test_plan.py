@@ -317,3 +317,13 @@ def test_order_within_a_phase_is_that_of_the_steps_numbers() -> None:
         "create z",
         "create a",
     ]
+
+
+def test_a_release_that_is_in_place_but_not_recorded_is_no_empty_plan() -> None:
+    """The power failed after the last change: the next deploy makes the record, or the way back would be wrong."""
+    small = release()
+    late = replace(settled(small), current="an0ther")
+    assert (bool(plan(small, late)), plan(small, late).changes) == (True, ())
+    assert not plan(small, settled(small))
+    for part in ({"phases": (1,)}, {"only": ("app",)}):
+        assert not plan(small, late, **part), "a part of a release is never recorded for itself"  # type: ignore[arg-type]

@@ -305,3 +305,23 @@ def test_compose_may_fail_where_nothing_is_unhealthy(tmp_path: Path) -> None:
     (tmp_path / "docker").chmod(0o755)
     said = functions(tmp_path, f"PATH={tmp_path}:$PATH; up 300 '' app")
     assert said == "@ up app\n| refused\n@ healthy app\n@ fail up app\n@ exit 1\n"
+
+
+@pytest.mark.parametrize(
+    ("broken", "calls"),
+    [
+        ("no", ["apt-get install x"]),
+        ("yes", ["dpkg --configure -a", "apt-get --fix-broken install", "apt-get install x"]),
+    ],
+)
+def test_an_installation_that_was_broken_off_is_ended_first(tmp_path: Path, broken: str, calls: list[str]) -> None:
+    audit = "echo in a mess" if broken == "yes" else "true"
+    for name in ("dpkg", "apt-get"):
+        (tmp_path / name).write_text(
+            f'#!/bin/sh\n[ "$1" = --audit ] && {{ {audit}; exit; }}\necho "{name} $*" >>{tmp_path}/asked\n'
+        )
+        (tmp_path / name).chmod(0o755)
+    text = f"PATH={tmp_path}:$PATH\n{templates().source('host/steps.sh')}\napt install x"
+    subprocess.run(["sh", "-uc", text], check=True, capture_output=True)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [re.sub(r" (-y|-qq|-o \S+|--force-conf\S+)(?= )", "", line) for line in asked] == calls
