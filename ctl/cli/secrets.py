@@ -46,6 +46,8 @@ def list_secrets(context: typer.Context, target: options.Target = None, json: op
             if name in kept
             else "generated at first use"
             if spec.generate
+            else "not given"
+            if spec.optional
             else MISSING,
             "sticky": spec.sticky,
             "rotate": spec.rotate or None,
