@@ -208,7 +208,7 @@ for unit in $(cd /etc/systemd/system && ls -d lean-llm*.service lean-llm*.target
     echo "$unit $(systemctl is-enabled "$unit") $(systemctl is-active "$unit")"
 done
 echo '# packages'
-dpkg-query -W -f '${{Package}} ${{Version}} ${{db:Status-Abbrev}}\\n' | sort | sha256sum
+dpkg-query -W -f '${{Package}} ${{Version}} ${{db:Status-Abbrev}}\\n' | sort
 dpkg --audit
 echo '# half-written'
 find /etc /opt /usr/local -xdev -name '*.ctl-new'
