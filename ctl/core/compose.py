@@ -39,7 +39,8 @@ def complete(
 ) -> tuple[tuple[File, ...], tuple[Container, ...]]:
     """A service's rendered Compose data → its files (`compose.yaml`, `.env`) and its containers.
 
-    `directory` is where the files stand on the host; `mounted` holds the service's other managed files by path.
+    `directory` is where the files stand on the host; `mounted` holds the service's other managed files by path;
+    `phase` is that of the containers.
     Raises InvalidFile for what no service may do: an unpinned image, no health check, no memory limit, a published
     port outside the proxy.
     """
@@ -69,18 +70,18 @@ def complete(
         containers.append(Container(name, service.name, fragment["image"], mark, phase, mounts))
     data["networks"] = {"default": {"name": stack, "external": True}, **data.get("networks", {})}
     head = f"# Written by ctl from {source}. What is changed here by hand is shown as drift, and undone.\n"
-    files = [File(f"{directory}/compose.yaml", (head + dump(data)).encode(), phase)]
+    files = [File(f"{directory}/compose.yaml", (head + dump(data)).encode(), 2)]
     if values:
         lines = "".join(f"{name}={dotenv(secret.reveal())}\n" for name, secret in sorted(values.items()))
-        files.append(File(f"{directory}/.env", lines.encode(), phase, mode=0o600, sensitive=True))
+        files.append(File(f"{directory}/.env", lines.encode(), 2, mode=0o600, sensitive=True))
     return tuple(files), tuple(containers)
 
 
-def project(stack: str, directories: Iterable[str], *, root: str, phase: int = 2) -> File:
+def project(stack: str, directories: Iterable[str], *, root: str) -> File:
     """The top file of the Compose project, which includes every service's own."""
     included = [f"{posixpath.relpath(directory, root)}/compose.yaml" for directory in directories]
     data = {"name": stack, "include": included}
-    return File(f"{root}/compose.yaml", b"# Written by ctl.\n" + dump(data).encode(), phase)
+    return File(f"{root}/compose.yaml", b"# Written by ctl.\n" + dump(data).encode(), 2)
 
 
 def reference(secret: Secret) -> str:

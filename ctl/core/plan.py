@@ -108,10 +108,15 @@ def plan(release: Release, facts: Facts, *, phases: Collection[int] = (1, 2, 3, 
     containers = tuple(_containers(release, facts, touched))
     changes: list[Change] = sorted((*files, *steps, *containers), key=_order)
     bringing = bool({2, 4} & set(phases))
+    # Phase 4 is all that an added service needs, its files and unit too.
+    added = {container.service for container in release.containers if container.phase == 4 and 4 in phases}
     chosen = [
         change
         for change in changes
-        if (change.phase in phases and (not only or _belongs(change, release, only)))
+        if (
+            (change.phase in phases or _belongs(change, release, added))
+            and (not only or _belongs(change, release, only))
+        )
         # Whichever service is brought: what its data will depend on is kept first.
         or (bringing and _is_keepsake(change, release))
     ]
@@ -205,6 +210,8 @@ def _belongs(change: Change, release: Release, only: Collection[str]) -> bool:
         return change.container is not None and change.container.service in only
     if isinstance(change, StepChange):
         return change.step.id.partition("@")[2] in only
+    if not only:
+        return False
     units = [f"/etc/systemd/system/{release.stack}-{name}.service" for name in only]
     # The project's file has to include whatever is chosen.
     return change.path in (f"{release.root}/compose.yaml", *units) or change.path.startswith(

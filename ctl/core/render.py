@@ -115,9 +115,9 @@ class _Rendering:
                 own[file.path] = file
         self.add(own.values())
         if "compose.yaml.j2" in service.templates:
-            self.compose(service, values, own, phase)
+            self.compose(service, values, own)
 
-    def compose(self, service: Service, values: Mapping[str, Any], own: Mapping[str, File], phase: int) -> None:
+    def compose(self, service: Service, values: Mapping[str, Any], own: Mapping[str, File]) -> None:
         sink = Sink(on_secret=compose.reference, on_text=double_dollars)
         data = self.templates.yaml_data(f"{service.folder}/compose.yaml.j2", values, sink)
         backup.check(service, data)
@@ -129,7 +129,7 @@ class _Rendering:
             stack=self.selection.stack.name,
             directory=values["dir"],
             mounted=own,
-            phase=phase,
+            phase=4 if service.name in self.selection.added else 2,
         )
         self.add(files)
         self.containers.extend(containers)
@@ -218,9 +218,8 @@ class _Rendering:
             self.files[file.path] = file
 
     def phase(self, service: Service) -> int:
-        if service.kind in {"tunnel", "backup"}:
-            return 3
-        return 4 if service.name in self.selection.added else 2
+        """Of a folder's files. Those of an added service are there in phase 2: the project's Compose file needs them."""
+        return 3 if service.kind in {"tunnel", "backup"} else 2
 
     def values(self, service: Service) -> dict[str, Any]:
         """What a template of this folder sees. The names are listed in docs/templates.md."""

@@ -9,6 +9,8 @@ import yaml
 from samples import SENTINEL, rendered
 
 from ctl.core.errors import CtlError, InvalidFile, MissingValue, TemplateFault
+from ctl.core.plan import plan
+from ctl.core.probe import Facts
 from ctl.core.release import File, Release, Step
 
 APP = """\
@@ -139,7 +141,11 @@ def test_the_phase_of_a_service() -> None:
     assert {each.service: each.phase for each in added.containers} == {"n8n": 2, "flowise": 2, "caddy": 2, "app": 4}
     compose = added.file(f"{HERE}/compose.yaml")
     assert compose is not None
-    assert compose.phase == 4
+    assert compose.phase == 2, "the project's Compose file, which is needed in phase 2, includes it"
+    alone = plan(added, Facts(), phases=(4,))
+    assert {change.path for change in alone.files} >= {compose.path, "/opt/lean-llm/compose.yaml"}
+    assert [change.name for change in alone.containers] == ["app"]
+    assert not {change.path for change in alone.files} & {"/opt/lean-llm/stacks/n8n/compose.yaml"}
 
 
 def test_every_service_with_containers_has_a_unit() -> None:

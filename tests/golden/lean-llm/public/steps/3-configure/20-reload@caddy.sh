@@ -1,4 +1,4 @@
-# Caddy takes up its configuration without dropping a connection
+# Caddy takes up its configuration
 # inputs: /srv/ai/proxy/conf/Caddyfile
 caddy() { docker compose --project-directory /srv/ai -f /srv/ai/compose.yaml exec -T -w /etc/caddy caddy caddy "$@"; }
 

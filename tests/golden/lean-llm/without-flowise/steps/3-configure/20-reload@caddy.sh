@@ -1,4 +1,4 @@
-# Caddy takes up its configuration without dropping a connection
+# Caddy takes up its configuration
 # inputs: /opt/lean-llm/proxy/conf/Caddyfile
 caddy() { docker compose --project-directory /opt/lean-llm -f /opt/lean-llm/compose.yaml exec -T -w /etc/caddy caddy caddy "$@"; }
 
