@@ -218,7 +218,7 @@ class _Rendering:
             self.files[file.path] = file
 
     def phase(self, service: Service) -> int:
-        """Of a folder's files. Those of an added service are there in phase 2: the project's Compose file needs them."""
+        """Of a folder's files. An added service's come in phase 2: the project's Compose file includes them."""
         return 3 if service.kind in {"tunnel", "backup"} else 2
 
     def values(self, service: Service) -> dict[str, Any]:
