@@ -65,8 +65,14 @@ def _main(plan: Plan) -> Iterable[str]:
 
 
 def _phase(plan: Plan, number: int) -> Iterable[str]:
-    """Files, then steps, then containers: a step may need this phase's files, a container may need its steps."""
+    """Images, files, steps, containers: a step may need this phase's files, a container may need its steps.
+
+    Images come first, for what they need may be gone: the registry, or room on the disk. Nothing has changed then.
+    """
     changes = [change for change in plan.changes if change.phase == number]
+    moving = [change for change in changes if isinstance(change, ContainerChange)]
+    for image in sorted({change.container.image for change in moving if change.container}):
+        yield f"pull {quoting.sh(image)}"
     for change in changes:
         if isinstance(change, FileChange) and change.after is not None:
             file = change.after
@@ -75,9 +81,6 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
         if isinstance(change, StepChange):
             step = change.step
             yield f"step {quoting.sh(step.id)} {_name(step)} {step.timeout} {step.fingerprint}"
-    moving = [change for change in changes if isinstance(change, ContainerChange)]
-    for image in sorted({change.container.image for change in moving if change.container}):
-        yield f"pull {quoting.sh(image)}"
     upgraded = [quoting.sh(change.name) for change in moving if change.upgrade]
     if upgraded:
         yield f"keep {plan.release.id} {' '.join(upgraded)}"
@@ -210,6 +213,7 @@ else
     new=$(mktemp -d "$run.new.XXXXXX") || exit 1
     : >"$new/log"
     if ! {{ tar -xzf - -C "$new" && head -c {ROOM} /dev/zero >"$new/room" && mv -T "$new" "$run"; }}; then
+        df -Pk "$new" | awk 'NR == 2 && $4 < 1024 {{ print "No space left on device" }}' >&2
         rm -rf "$new"
         [ -d "$run" ] || exit 1
     fi

@@ -56,7 +56,10 @@ begin() {
         echo "${run##*/}" >"$ctl/last.new" && mv -f "$ctl/last.new" "$ctl/last" && cp "$run/holder" "$ctl/holder" &&
             mkdir -p "$ctl/releases" "$ctl/stamps" && rm -rf "$ctl/releases/$1" &&
             mv "$run/release" "$ctl/releases/$1"
-    } || failed begin "$1"
+    } || {
+        rm -f "$ctl/last.new"
+        failed begin "$1"
+    }
     blobs=$ctl/releases/$1/files
     event release "$1"
 }

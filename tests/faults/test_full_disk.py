@@ -90,6 +90,7 @@ def test_no_room_for_an_image(cramped: Site, results: Results) -> None:
                 assert_sound(now)
                 assert now["containers"] == before["containers"]
                 assert now["current"] == before["current"]
+                assert now["files"] == before["files"], "the image is missing before anything is changed"
                 site.reset(ZONES[0])
                 site.assert_as(ZONES[0])
         with case.trial("with room again"):

@@ -118,6 +118,7 @@ def test_registry_gone(site: Site, results: Results) -> None:
                 assert_sound(now)
                 assert now["containers"] == before["containers"]
                 assert now["current"] == before["current"]
+                assert now["files"] == before["files"], "the image is missing before anything is changed"
                 site.bring()
                 site.assert_as(ZONES[0])
 
