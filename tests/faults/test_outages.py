@@ -138,6 +138,8 @@ def test_wrong_clock(site: Site, results: Results) -> None:
             case.note("not measured: libfaketime could not be installed in the lab host")
             pytest.skip("no libfaketime")
         library = site.server.sh("ls /usr/lib/*/faketime/libfaketime.so.1")
+        for undisturbed in site.pictures.values():
+            undisturbed["packages"] = picture(site.server)["packages"]
         for number in trials(2):
             shift = ("+2y", "-2y")[number % 2]
             with case.trial(shift):
@@ -153,8 +155,6 @@ def test_wrong_clock(site: Site, results: Results) -> None:
                     assert back.code == 0, back
                 finally:
                     site.server.sh("rm -f /etc/ld.so.preload /etc/faketimerc")
-                packages = picture(site.server)["packages"]
-                site.pictures[ZONES[0]] = {**site.pictures[ZONES[0]], "packages": packages}
                 site.assert_as(ZONES[0])
                 site.want(ZONES[0])
                 site.assert_nothing_to_do()
