@@ -46,7 +46,8 @@ def _bootstrap(client: docker.DockerClient, machine: Machine, *, say: Callable[[
     say("no registry answers: making Debian 13 with debootstrap, about a minute")
     with tempfile.TemporaryDirectory(prefix="ctl-lab-") as scratch:
         tree = Path(scratch) / "tree"
-        command = [program, "--variant=minbase", "--include=ca-certificates", "trixie", str(tree), machine.debian]
+        command = [program, "--variant=minbase", "--include=ca-certificates", "trixie", str(tree)]
+        command += [machine.debian] if machine.debian else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1:]

@@ -20,8 +20,6 @@ from requests.exceptions import RequestException
 
 from ctl.core.errors import CtlError, MissingTool
 
-DEBIAN = "http://deb.debian.org/debian"
-SECURITY = "http://deb.debian.org/debian-security"
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -37,6 +35,7 @@ class Machine:
     """What an image needs to know of this machine in order to install packages from inside."""
 
     debian: str
+    """Mirror of Debian, or empty: whatever Debian's own tools use."""
     security: str
     apt_settings: tuple[str, ...]
     """Lines for apt.conf."""
@@ -87,7 +86,7 @@ def alone() -> Iterator[None]:
 
 
 def survey() -> Machine:
-    """Look at this machine. Reads files and asks apt; a machine without apt gets Debian's own mirrors."""
+    """Look at this machine. Reads files and asks apt."""
     debian, security = _mirrors(
         _ask("apt-get", "indextargets", "--format", "$(REPO_URI)|$(LABEL)", "Created-By: Packages")
     )
@@ -100,10 +99,11 @@ def survey() -> Machine:
 def _mirrors(targets: str) -> tuple[str, str]:
     """The mirrors of Debian and of its security updates, from apt's lines `URI|label of the archive`.
 
-    An Ubuntu machine names none of Debian; nor does one whose lists were never fetched, where the labels are empty.
+    An Ubuntu machine names none of Debian; nor does one whose lists were never fetched, where the labels are empty. The
+    lab then uses those that Debian's own tools and images come with.
     """
     by_label = {label: uri.rstrip("/") for uri, _, label in (line.partition("|") for line in targets.splitlines())}
-    return by_label.get("Debian", DEBIAN), by_label.get("Debian-Security", SECURITY)
+    return by_label.get("Debian", ""), by_label.get("Debian-Security", "")
 
 
 def _ask(*command: str) -> str:

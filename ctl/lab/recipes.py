@@ -114,9 +114,12 @@ def _machine_files(machine: Machine) -> Iterable[File]:
     suites = ((machine.debian, "trixie trixie-updates"), (machine.security, "trixie-security"))
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
     sources = "\n".join(
-        f"Types: deb\nURIs: {uri}\nSuites: {names}\nComponents: main\nSigned-By: {keyring}\n" for uri, names in suites
+        f"Types: deb\nURIs: {uri}\nSuites: {names}\nComponents: main\nSigned-By: {keyring}\n"
+        for uri, names in suites
+        if uri
     )
-    yield File("machine/etc/apt/sources.list.d/debian.sources", sources.encode())
+    if machine.debian:
+        yield File("machine/etc/apt/sources.list.d/debian.sources", sources.encode())
     yield File("machine/etc/apt/apt.conf.d/90lab", "".join(f"{line}\n" for line in machine.apt_settings).encode())
     yield File("machine/usr/local/share/ca-certificates/README", b"Authorities of the machine that built this image.\n")
     for name, pem in machine.authorities:
