@@ -40,8 +40,8 @@ the stamps of the steps, the fingerprints, images and health of the containers, 
 release are those of a host on which nothing was disturbed; no half-written file, folder or release is there; nobody
 holds the lock. "Told once" means: the events that the client was told are those of the log on the host, one by one.
 
-| fault | expected | trials | as expected | seconds each (least, median, most) |
-|---|---|--:|--:|---|
+| fault | expected | trials | as expected | seconds each (least, median, most) | measured (UTC), on commit |
+|---|---|--:|--:|---|---|
 """
 
 TAIL = """
@@ -66,9 +66,9 @@ def table(rows: dict[str, Any]) -> str:
             f" <br>*{'; '.join(note for note in row['notes'] if note)}*" if any(row["notes"]) else ""
         )
         mark = str(good) if not row["failures"] else f"**{max(good, 0)}**"
-        lines.append(
-            f"| {fault} | {row['expected']} | {row['trials']} | {mark} | {', '.join(map(str, row['seconds']))} |"
-        )
+        seconds = ", ".join(map(str, row["seconds"]))
+        cells = (fault, row["expected"], row["trials"], mark, seconds, f"{row['measured']}, {row['commit']}")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -90,10 +90,14 @@ def summary(rows: dict[str, Any]) -> str:
     commits = sorted({row["commit"] for row in rows.values()})
     seeds = sorted({row["seed"] for row in rows.values()})
     minutes = sum(row["total"] for row in rows.values()) / 60
+    where = f"commit {commits[0]}"
+    if len(commits) > 1:
+        where = f"{len(commits)} commits, in runs of parts of the suite, of which the last one counts for each row"
     return (
-        f"{trials} trials, {trials - bad} of them as expected; {minutes:.0f} minutes of trials in all. Measured from"
-        f" {times[0]} to {times[-1]} UTC, on {'commit' if len(commits) == 1 else 'commits'} {', '.join(commits)}; the"
-        f" random points come from the seed {', '.join(map(str, seeds))} (`CTL_FAULTS_SEED`)."
+        f"{trials} trials, {trials - bad} of them as expected; {minutes:.0f} minutes of trials in all. Measured from\n"
+        f"{times[0]} to {times[-1]} UTC, on {where}.\n"
+        f"The random points come from the seed {', '.join(map(str, seeds))} (`CTL_FAULTS_SEED`). A `+` behind a commit:"
+        " with changes that were not committed yet."
     )
 
 

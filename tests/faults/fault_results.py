@@ -53,9 +53,13 @@ class Case:
 class Results:
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.commit = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=file.parent.parent
-        ).stdout.strip()
+        self.commit = self._git("rev-parse", "--short", "HEAD")
+        if self._git("status", "--porcelain", "--", ".", ":!docs"):
+            self.commit += "+"
+
+    def _git(self, *words: str) -> str:
+        folder = self.file.parent.parent
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder).stdout.strip()
 
     @contextlib.contextmanager
     def case(self, key: str, fault: str, expected: str) -> Iterator[Case]:
