@@ -112,6 +112,8 @@ def _settle_shape(fragment: Any, source: str, path: str) -> None:
 def _apply(fragment: dict[str, Any], override: ServiceOverride, *, first: bool) -> None:
     if not first:
         return
+    if override.address:
+        _fix_address(fragment, override.address)
     if override.memory is not None:
         fragment.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})["memory"] = (
             override.memory
@@ -119,6 +121,13 @@ def _apply(fragment: dict[str, Any], override: ServiceOverride, *, first: bool) 
     if override.env:
         environment = fragment.setdefault("environment", {})
         environment.update({name: value.replace("$", "$$") for name, value in override.env.items()})
+
+
+def _fix_address(fragment: dict[str, Any], address: str) -> None:
+    networks = fragment.setdefault("networks", {})
+    if isinstance(networks, list):
+        fragment["networks"] = networks = dict.fromkeys(networks)
+    networks["default"] = {**(networks.get("default") or {}), "ipv4_address": address}
 
 
 def _check(fragment: Mapping[str, Any], name: str, source: str, *, proxy: bool) -> None:

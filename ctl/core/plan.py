@@ -258,7 +258,7 @@ def unfit(release: Release, facts: Facts) -> Iterable[HostUnfit]:
     if facts.memory and facts.memory < release.memory:
         yield HostUnfit(
             f"the stack declares {release.memory} MB of memory, the host has {facts.memory} MB",
-            hint="take a larger host, or leave services out (`without:` in the inventory)",
+            hint=_less(release, release.memory - facts.memory),
         )
     # What is deployed already has taken its share of the disk.
     if not facts.current and facts.disk_free < release.disk:
@@ -266,6 +266,21 @@ def unfit(release: Release, facts: Facts) -> Iterable[HostUnfit]:
             f"the stack declares {release.disk} MB of disk, {facts.disk_free} MB are free at {release.root}",
             hint="free some room, or set `root:` to a larger volume",
         )
+
+
+def _less(release: Release, missing: int) -> str:
+    """What to leave out so that the rest fits: as few services as will do, the smallest that does where one does."""
+    out: list[str] = []
+    if single := [name for name, size in release.spare if size >= missing]:
+        out = [single[-1]]
+    else:
+        for name, size in release.spare:
+            if missing > 0:
+                out.append(name)
+                missing -= size
+    if not out:
+        return "take a larger host"
+    return f"take a larger host, or leave out {', '.join(out)}: `without: [{', '.join(out)}]` in the inventory"
 
 
 def guard(release: Release, facts: Facts, *, but: Collection[str] = ()) -> None:

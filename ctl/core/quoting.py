@@ -106,6 +106,13 @@ def systemd_calendar(value: str) -> str:
     return value
 
 
+def line(value: str) -> str:
+    """The rest of a line that its reader takes as it is, such as a header's value: refuses what ends a line."""
+    if re.search("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]", _carried(value)):
+        raise ValueError("the value has more than one line")
+    return value
+
+
 def sql(value: str) -> str:
     """A string of standard SQL, as PostgreSQL and psql read it: nothing but the quote itself has a meaning there."""
     return "'" + _carried(value).replace("'", "''") + "'"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -79,7 +80,10 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The doors of one service, its public URL first, and where the proxy sends their requests."""
+    """The doors of one service, its public URL first, and where the proxy sends their requests.
+
+    `kind` says how its own door is told from the others': by a subdomain, by a port of the proxy's, or by a path.
+    """
 
     name: str
     urls: tuple[str, ...]
@@ -89,6 +93,19 @@ class Route:
     checks: tuple[tuple[str, int], ...] = ()
     open: tuple[str, ...] = ()
     """Paths that the proxy lets through without its password."""
+    kind: Literal["subdomain", "port", "path"] = "subdomain"
+    port: int = 443
+    """The proxy's port at which the door is."""
+    path: str = ""
+    """At the shared door: where the service answers (kind `path`), or what leads to its own door."""
+    strip: bool = False
+    """Whether the service is not to see the path."""
+    password: bool = True
+    """Whether the door is the proxy's to guard: the service has no login of its own."""
+    logins: tuple[str, ...] = ()
+    """Paths at which passwords are tried."""
+    body: str = ""
+    """The largest request that it takes, where that is more than usual."""
 
     @property
     def url(self) -> str:
@@ -135,6 +152,8 @@ class Release:
     """Megabytes that the services declare."""
     disk: int
     """Megabytes that the services declare."""
+    spare: tuple[tuple[str, int], ...] = ()
+    """Services that no other one needs, and the memory that each would set free, the largest first."""
     secrets: tuple[Secret, ...] = ()
     """Known values, for redaction; not part of what is serialised, nor of the id."""
 
@@ -159,6 +178,7 @@ class Release:
             externals=self.externals,
             memory=self.memory,
             disk=self.disk,
+            spare=self.spare,
         )
 
     def file(self, path: str) -> File | None:
@@ -194,6 +214,7 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     externals: tuple[External, ...]
     memory: int
     disk: int
+    spare: tuple[tuple[str, int], ...] = ()
 
 
 def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
@@ -218,6 +239,7 @@ def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
         externals=wire.externals,
         memory=wire.memory,
         disk=wire.disk,
+        spare=wire.spare,
     )
 
 

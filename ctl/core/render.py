@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from ctl.core import backup, compose
@@ -16,7 +17,7 @@ from ctl.core.release import PHASES, Container, External, File, Release, Step, f
 from ctl.core.secret import KEEPSAKE, Secret, keepsake
 from ctl.core.selection import Selection
 from ctl.core.service import KINDS, FileSpec, Service, megabytes
-from ctl.core.stack import ServiceOverride
+from ctl.core.stack import ServiceOverride, free_range
 from ctl.core.template import Sink, Templates, label
 
 
@@ -43,7 +44,17 @@ def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templ
         externals=work.externals,
         memory=sum(megabytes(need.memory, file=f.folder, path="requires.memory") for f, need in needs),
         disk=sum(megabytes(need.disk, file=f.folder, path="requires.disk") for f, need in needs),
+        spare=_spare(selection.services),
         secrets=tuple(secrets.values()),
+    )
+
+
+def _spare(services: Iterable[Service]) -> tuple[tuple[str, int], ...]:
+    """Services that no other one needs, with the memory that each declares, the largest first."""
+    needed = {need for service in services for need in (*service.meta.needs, *service.meta.uses)}
+    sizes = {s.name: megabytes(s.meta.requires.memory, file=s.folder, path="requires.memory") for s in services}
+    return tuple(
+        sorted(((n, size) for n, size in sizes.items() if n not in needed), key=lambda pair: (-pair[1], pair[0]))
     )
 
 
@@ -95,7 +106,7 @@ class _Rendering:
             if inside in {"compose.yaml.j2", "x-ctl.yaml"}:
                 continue
             parts = inside.split("/")
-            if parts[0] == "rotate":  # recipes: no part of the release
+            if parts[0] in {"rotate", "parts"}:  # recipes, and what templates include: no files of their own
                 continue
             if inside.endswith(".sh.j2") and (service.kind == "phases" or parts[0] == "steps"):
                 step_id = "/".join(parts[-2:]).removesuffix(".sh.j2")
@@ -108,7 +119,7 @@ class _Rendering:
             target = "/".join(("", *parts[1:]) if parts[0] == "files" else (directory, *parts))
             target = self.templates.expand(target.removesuffix(".j2"), values, file=label(path))
             spec = service.meta.files.get(inside.removesuffix(".j2"), FileSpec())
-            file = self.file(path, target, values, phase, spec)
+            file = self.file(path, target, values, spec.phase or phase, spec)
             if file is not None:
                 if file.path in own:
                     raise TemplateFault(file.path, "two templates write this file")
@@ -125,7 +136,7 @@ class _Rendering:
             service,
             data,
             {secret.name: secret for secret in sink.secrets}.values(),
-            self.selection.stack.services.get(service.name, ServiceOverride()),
+            self.override(service),
             stack=self.selection.stack.name,
             directory=values["dir"],
             mounted=own,
@@ -134,6 +145,12 @@ class _Rendering:
         self.add(files)
         self.containers.extend(containers)
         self.compose_directories.append(values["dir"])
+
+    def override(self, service: Service) -> ServiceOverride:
+        stack = self.selection.stack
+        if service.kind == "proxy":
+            return ServiceOverride(address=stack.network.proxy)
+        return stack.services.get(service.name, ServiceOverride())
 
     def file(self, path: str, target: str, values: Mapping[str, Any], phase: int, spec: FileSpec) -> File | None:
         """One rendered file, or None where the template renders to nothing."""
@@ -247,6 +264,8 @@ class _Rendering:
             "routes": selection.routes,
             "external": {external.name: external for external in self.externals},
             "subnet": selection.stack.network.subnet,
+            "gateway": str(ip_network(selection.stack.network.subnet)[1]),
+            "free_range": str(free_range(ip_network(selection.stack.network.subnet))),
             "secret": secret,
         }
 

@@ -200,7 +200,7 @@ def digest(secret: Secret) -> str:
     return hashlib.sha256(f"{secret.name}\0{secret.reveal()}".encode()).hexdigest()
 
 
-def bcrypt_hash(password: Secret, salt: Secret) -> Secret:
+def bcrypt_hash(password: Secret, salt: Secret, cost: int = 10) -> Secret:
     """The password's bcrypt hash with a salt derived from another secret, so that equal input gives an equal hash."""
     import bcrypt  # noqa: PLC0415  costs start-up time that only a rendering should pay
 
@@ -212,5 +212,6 @@ def bcrypt_hash(password: Secret, salt: Secret) -> Secret:
     )
     letters = base64.b64encode(raw).decode().rstrip("=").translate(str.maketrans(plain, own))
     return Secret(
-        f"{password.name} (bcrypt)", bcrypt.hashpw(password.reveal().encode(), b"$2b$10$" + letters.encode()).decode()
+        f"{password.name} (bcrypt)",
+        bcrypt.hashpw(password.reveal().encode(), f"$2b${cost:02}${letters}".encode()).decode(),
     )

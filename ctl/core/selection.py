@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ctl.core.doors import access_of, doors_of, routes_of, with_ports
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.inventory import Host
 from ctl.core.release import Route
 from ctl.core.secret import SecretSpec
-from ctl.core.service import Catalogue, RouteSpec, Service
+from ctl.core.service import Catalogue, Service
 from ctl.core.stack import Access, Doors, Stack, resolve_vars
 from ctl.core.template import Templates
-
-ACCESS = ("public", "internal", "tailscale", "ngrok")
-
-_DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +46,17 @@ class Selection:
 
 def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates, *, source: str) -> Selection:
     """Settle a host and its stack. `source` is the inventory's name for messages. Raises UsageError's children."""
-    names = [*stack.services, *host.services]
-    for name in host.without:
-        if name not in stack.services:
-            raise UnknownName(
-                "service of the stack", name, stack.services, hint=f"left out for {host.name} in {source}"
-            )
+    own, more, less = (
+        [catalogue.proper("services", name) for name in names]
+        for names in (stack.services, host.services, host.without)
+    )
+    names = [*own, *more]
+    for name in less:
+        if name not in own:
+            raise UnknownName("service of the stack", name, own, hint=f"left out for {host.name} in {source}")
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidFile(source, f"{doubled[0]} is in the stack already", path=f"hosts.{host.name}.services")
-    services = _ordered([catalogue.get("services", name) for name in names if name not in host.without], stack)
+    services = _ordered([catalogue.get("services", name) for name in names if name not in less], stack)
     phases = catalogue.get("phases", "phases")
     proxy = catalogue.get("proxy", stack.proxy)
     backup = catalogue.get("backup", "restic")
@@ -71,101 +68,31 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
             declared.setdefault(name, var)
     values = resolve_vars(declared, host.vars, source=source, who=host.name)
 
-    file = f"stacks/{stack.name}/stack.yaml"
-    access, doors = _access(stack, values, templates, file), _doors(stack, values, templates, file)
-    routed = {service.name: (service, service.meta.route) for service in services if service.meta.route}
-    tunnel = next((tunnel for tunnel in tunnels if tunnel.name == access.kind), None)
-    if tunnel and access.front not in routed:
-        raise UnknownName("routed service", access.front, list(routed), hint="it is to answer at /")
-    opened = _opened(doors, routed, file)
-    if tunnel and not access.domain:
-        raise MissingValue(
-            f"access through {access.kind} needs a domain",
-            hint=f"set hosts.{host.name}.vars.{access.kind}_domain in {source}, or another access",
-        )
+    access = access_of(stack, values, templates, source=source, who=host.name)
+    doors = doors_of(stack, values, templates)
+    routes = routes_of(services, stack, access, doors)
     return Selection(
         host=host,
         stack=stack,
         root=host.root or f"/opt/{stack.name}",
         phases=phases,
         proxy=proxy,
-        tunnel=tunnel,
+        tunnel=next((tunnel for tunnel in tunnels if tunnel.name == access.kind), None),
         backup=backup if values["backup_repository"] else None,
         services=services,
-        added=_added(host, services),
+        added=_added(more, services),
         vars=values,
         access=access,
-        doors=doors,
-        routes=tuple(
-            _route(*service, access if tunnel else None, doors, opened.get(name, ()))
-            for name, service in routed.items()
-        ),
+        doors=with_ports(doors, routes),
+        routes=routes,
     )
 
 
-def _access(stack: Stack, values: Mapping[str, Any], templates: Templates, file: str) -> Access:
-    raw = {"kind": stack.access.kind, "domain": stack.access.domain, "front": stack.access.front}
-    given = {key: value for key, value in raw.items() if not (key == "domain" and _names_nothing(value, values))}
-    access = Access(**templates.expand(given, {"vars": values}, file=file))
-    if access.kind not in ACCESS:
-        raise InvalidFile(file, f"expected one of {', '.join(ACCESS)}, got {access.kind!r}", path="access.kind")
-    return access
-
-
-def _names_nothing(text: str, values: Mapping[str, Any]) -> bool:
-    """Whether `{{ vars.x }}` names an optional variable that nobody gave."""
-    match = re.fullmatch(r"\{\{\s*vars\.(\w+)\s*\}\}", text)
-    return bool(match) and match is not None and match[1] in values and values[match[1]] is None
-
-
-def _doors(stack: Stack, values: Mapping[str, Any], templates: Templates, file: str) -> Doors:
-    raw = stack.doors
-    data = {"domain": raw.domain, "port": raw.port, "address": raw.address, "tls": raw.tls, "open": raw.open}
-    doors = Doors(**templates.expand(data, {"vars": values}, file=file))
-    if not _DOMAIN.fullmatch(doors.domain):
-        raise InvalidFile(file, f"{doors.domain!r} is not a domain name", path="doors.domain")
-    if not isinstance(doors.port, int) or not 0 < doors.port < 65536:
-        raise InvalidFile(file, f"{doors.port!r} is not a port", path="doors.port")
-    try:
-        ipaddress.ip_address(doors.address)
-    except ValueError as error:
-        raise InvalidFile(file, f"{doors.address!r} is not an IP address", path="doors.address") from error
-    return doors
-
-
-def _opened(doors: Doors, routed: Collection[str], file: str) -> dict[str, tuple[str, ...]]:
-    """The paths that need no password, by service. A misspelt one must not stay open or closed unnoticed."""
-    if not isinstance(doors.open, dict):
-        raise InvalidFile(file, f"expected paths by service, got {doors.open!r}", path="doors.open")
-    for name, paths in doors.open.items():
-        if name not in routed:
-            raise UnknownName("routed service", name, list(routed), hint="doors.open names paths of it")
-        if not isinstance(paths, list) or not all(re.fullmatch(r"/[!-~]*", str(path)) for path in paths):
-            raise InvalidFile(file, f"expected paths such as [/webhook/*], got {paths!r}", path=f"doors.open.{name}")
-    return {name: tuple(paths) for name, paths in doors.open.items()}
-
-
-def _route(service: Service, spec: RouteSpec, access: Access | None, doors: Doors, opened: tuple[str, ...]) -> Route:
-    """`access` is the tunnel's, where there is one."""
-    port = "" if doors.port == 443 else f":{doors.port}"
-    urls = [f"https://{service.name}.{doors.domain}{port}"]
-    if access and access.front == service.name:
-        urls.insert(0, f"https://{access.domain}")
-    return Route(
-        name=service.name,
-        urls=tuple(urls),
-        upstream=f"{spec.service or service.name}:{spec.port}",
-        websocket=spec.websocket,
-        stream=spec.stream,
-        checks=tuple((probe.path, probe.status) for probe in service.meta.verify),
-        open=opened,
-    )
-
-
-def _added(host: Host, services: Iterable[Service]) -> frozenset[str]:
+def _added(more: Iterable[str], services: Iterable[Service]) -> frozenset[str]:
     """What the inventory adds, without what the stack's own services make use of: that has to be there before them."""
-    used = {name for service in services if service.name not in host.services for name in service.meta.uses}
-    return frozenset(host.services) - used
+    added = frozenset(more)
+    used = {name for service in services if service.name not in added for name in service.meta.uses}
+    return added - used
 
 
 def _ordered(services: Iterable[Service], stack: Stack) -> tuple[Service, ...]:

@@ -22,6 +22,7 @@ KINDS = ("services", "proxy", "tunnel", "backup", "phases")
 
 Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Mode = Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")]
+UrlPath = Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._-]+)+$")]
 Word = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 
@@ -48,6 +49,12 @@ class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     service: str = ""
     websocket: bool = False
     stream: bool = False
+    path: Literal["", "keep", "strip"] = ""
+    """Whether it can live under a path: as one that it knows of (keep), as one that the proxy takes away, or not."""
+    logins: tuple[UrlPath, ...] = ()
+    """Paths at which passwords are tried, where the proxy is strict about how often."""
+    body: Annotated[str, msgspec.Meta(pattern=r"^([0-9]+[MG])?$")] = ""
+    """The largest request that it takes, where that is more than the proxy's 100M."""
 
 
 class Requires(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,12 +95,16 @@ class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     owner: Owner = "root:root"
     mode: Mode = ""
+    phase: Annotated[int, msgspec.Meta(ge=1, le=4)] | None = None
+    """Where a step of an earlier phase than usual reads it."""
 
 
 class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `x-ctl` block."""
 
     summary: str = ""
+    also: tuple[Word, ...] = ()
+    """Further names under which it is known."""
     category: str = ""
     route: RouteSpec | None = None
     auth: Literal["builtin", "proxy", "none"] = "proxy"
@@ -144,7 +155,8 @@ class Catalogue:
         return tuple(sorted(name for k, name in self._folders if k == kind))
 
     def get(self, kind: str, name: str) -> Service:
-        """Raises UnknownName, or InvalidFile for a faulty x-ctl block."""
+        """By its name or another that it is known by. Raises UnknownName, or InvalidFile for a faulty x-ctl block."""
+        name = self.proper(kind, name)
         templates = self._folders.get((kind, name))
         if templates is None:
             word = {"services": "service", "proxy": "proxy", "tunnel": "tunnel"}.get(kind, kind)
@@ -152,6 +164,13 @@ class Catalogue:
                 word, name, self.names(kind), hint="ctl services lists them" if kind == "services" else ""
             )
         return Service(kind, name, _meta(kind, name, templates), templates)
+
+    def proper(self, kind: str, name: str) -> str:
+        """The folder's own name, where this is another name for it."""
+        if (kind, name) in self._folders:
+            return name
+        known = (other for other in self.names(kind) if name in _meta(kind, other, self._folders[kind, other]).also)
+        return next(known, name)
 
 
 _BLOCK = re.compile(r"^x-ctl:[ \t]*\n((?:[ \t]+.*\n|[ \t]*\n|#.*\n)*)", re.MULTILINE)

@@ -14,11 +14,16 @@ from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.service import Var
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 Memory = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+[KMG]$")]
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Addresses of the stack's containers. Where some are fixed, the others get theirs from the subnet's upper half."""
+
     subnet: str
+    proxy: str = ""
+    """The proxy's address, where it is fixed."""
 
 
 class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,21 +35,41 @@ class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Doors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The proxy's own HTTPS doors: one subdomain of `domain` per routed service, on `address`:`port`."""
+    """The proxy's own HTTPS doors, on `address`.
+
+    Of the kind `subdomains` they are NAME.`domain`:`port`, one per routed service. Of the kind `ports` they share the
+    one name `domain`: who can live under a path does so at `port`, the others have a port of their own.
+    """
 
     domain: str
+    kind: str = "subdomains"
     port: str | int = 443
+    spare: tuple[int, int] | None = None
+    """First and last port kept for services that the stack gives none: the proxy has them from the start."""
     address: str = "127.0.0.1"
     tls: str = "internal"
     open: str | dict[str, list[str]] = {}
     """Paths that need no password, by routed service."""
+    own: tuple[int, ...] = ()
+    """The ports of routed services; settled with the routes, not given."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (int(self.port), *self.own)
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """What the proxy publishes: its ports, those in reserve as a range."""
+        first, last = self.spare or (0, 0)
+        single = tuple(str(port) for port in self.ports if not first <= port <= last)
+        return (*single, f"{first}-{last}") if self.spare else single
 
     @property
     def reachable(self) -> tuple[int, ...]:
         """The ports at which the doors answer from outside the host; none where they listen on its loopback only."""
         if ipaddress.ip_address(self.address).is_loopback:
             return ()
-        return (int(self.port), 80) if self.tls == "acme" else (int(self.port),)
+        return (*self.ports, 80) if self.tls == "acme" else self.ports
 
 
 class ServiceOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +77,12 @@ class ServiceOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     memory: Memory | None = None
     env: dict[str, str] = {}
+    address: str = ""
+    """Its container's address in the stack's network."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    """Its own port on the proxy, where doors are ports."""
+    path: Annotated[str, msgspec.Meta(pattern=r"^(/[a-z0-9-]+)?$")] = ""
+    """Its path at the shared door, where that is not its name."""
 
 
 class External(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,16 +102,57 @@ class Stack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vars: dict[str, Var] = {}
     services: dict[Name, ServiceOverride] = {}
     external: dict[Name, External] = {}
+    folders: dict[str, str] = {}
+    """Folders under the root, and where each is on the data volume, if there is one; empty: on the root's own disk."""
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The fixed addresses, by service."""
+        given = {name: service.address for name, service in self.services.items()}
+        return {name: address for name, address in {self.proxy: self.network.proxy, **given}.items() if address}
 
 
 def decode_stack(text: str, *, file: str) -> Stack:
     """Raises InvalidFile."""
     stack = decode(text, Stack, file=file)
     try:
-        ipaddress.ip_network(stack.network.subnet)
+        subnet = ipaddress.ip_network(stack.network.subnet)
     except ValueError as error:
         raise InvalidFile(file, str(error), path="network.subnet") from error
+    _check_addresses(stack, subnet, file)
+    for folder, place in stack.folders.items():
+        if not all(re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", path) for path in (folder, place or "x")):
+            raise InvalidFile(file, f"{folder!r}: {place!r} is not a folder and its place", path="folders")
     return stack
+
+
+def _check_addresses(stack: Stack, subnet: Subnet, file: str) -> None:
+    """Raises InvalidFile for a fixed address that its container cannot have."""
+    holders: dict[ipaddress.IPv4Address | ipaddress.IPv6Address, str] = {}
+    for name, text in stack.addresses.items():
+        path = "network.proxy" if name == stack.proxy else f"services.{name}.address"
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError as error:
+            raise InvalidFile(file, f"{text!r} is not an IP address", path=path) from error
+        if address not in subnet:
+            raise InvalidFile(file, f"{address} is outside of the subnet {subnet}", path=path)
+        if address in (subnet[0], subnet[1], subnet[-1]):
+            raise InvalidFile(file, f"{address} is the network's own, its gateway's or for broadcasts", path=path)
+        if address in free_range(subnet):
+            raise InvalidFile(
+                file,
+                f"{address} is in {free_range(subnet)}, where containers without an address of their own get theirs",
+                path=path,
+            )
+        if other := holders.get(address):
+            raise InvalidFile(file, f"{address} is the address of {other} already", path=path)
+        holders[address] = name
+
+
+def free_range(subnet: Subnet) -> Subnet:
+    """The upper half of the subnet, for containers without an address of their own."""
+    return ipaddress.ip_network(f"{subnet[subnet.num_addresses // 2]}/{subnet.prefixlen + 1}")
 
 
 def resolve_vars(declared: Mapping[str, Var], given: Mapping[str, Any], *, source: str, who: str) -> dict[str, Any]:

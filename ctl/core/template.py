@@ -85,6 +85,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "systemd_exec": quoting.systemd_exec,
     "systemd_calendar": quoting.systemd_calendar,
     "sql": quoting.sql,
+    "line": quoting.line,
 }
 
 
@@ -105,10 +106,10 @@ def _unmasked(text: str) -> str:
     return text
 
 
-def _bcrypt(password: Any, salt: Any) -> Secret:
+def _bcrypt(password: Any, salt: Any, cost: int = 10) -> Secret:
     if not (isinstance(password, Secret) and isinstance(salt, Secret)):
         raise TypeError("bcrypt takes secrets: password | bcrypt(salt)")
-    return bcrypt_hash(password, salt)
+    return bcrypt_hash(password, salt, cost)
 
 
 @jinja2.pass_context

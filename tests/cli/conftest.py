@@ -101,7 +101,7 @@ class Keyboard(io.StringIO):
 built_once = cache(get_command)
 
 
-def quick_bcrypt(password: Secret, salt: Secret) -> Secret:
+def quick_bcrypt(password: Secret, salt: Secret, cost: int = 10) -> Secret:
     """Not bcrypt, which takes its time on purpose, but of its form."""
     mark = hashlib.sha256(f"{password.reveal()} {salt.reveal()}".encode()).hexdigest()[:53]
     return Secret(f"{password.name} (bcrypt)", f"$2b$10${mark}")
