@@ -18,7 +18,10 @@ container() {
         --filter "label=com.docker.compose.service=$1" | head -n 1
 }
 
-volume_path() { docker volume inspect -f '{{.Mountpoint}}' "$1"; }
+# A volume that is a folder of the host is there only while it is in use; the folder always is.
+volume_path() {
+    readlink -e "$(docker volume inspect -f '{{if eq (index .Options "o") "bind"}}{{index .Options "device"}}{{else}}{{.Mountpoint}}{{end}}' "$1")"
+}
 
 # The ids of the running containers that use a volume.
 users_of() { docker ps -q --no-trunc --filter "volume=$1"; }

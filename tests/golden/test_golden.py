@@ -20,9 +20,10 @@ from samples import NGROK, rendered
 from ctl.core.release import Release
 
 HERE = Path(__file__).parent
-STACK = "lean-llm"
 OPEN = {"n8n": ["/webhook/*"], "flowise": ["/api/v1/prediction/*"]}
-VARIANTS: dict[str, dict[str, Any]] = {
+VOLUME = {"data_device": "/dev/nvme1n1", "gpu": "nvidia", "models": ["llama3.2:3b", "qwen2.5:14b"]}
+TAILNET = {"domain": "ai.tail1234.ts.net"}
+LEAN: dict[str, dict[str, Any]] = {
     "ngrok": {"vars": NGROK},
     "internal": {"vars": {"access": "internal"}},
     "public": {
@@ -34,11 +35,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "without-flowise": {"vars": NGROK, "without": ("flowise",)},
 }
+PLATFORM: dict[str, dict[str, Any]] = {
+    "tailnet": {"vars": TAILNET, "root": "/home/ubuntu/ai-platform"},
+    "tailnet-gpu-volume": {"vars": {**TAILNET, **VOLUME}},
+    "self-signed": {"vars": {"access": "internal", "address": "0.0.0.0"}},
+    "subdomains": {"vars": {"access": "public", "doors": "subdomains", "domain": "ai.example.com", "https_port": 443}},
+    "gateway-and-n8n": {
+        "vars": {"access": "internal"},
+        "without": ("dify", "weaviate", "redis", "anythingllm", "clawdbot", "signal-api", "gdrive"),
+    },
+}
+STACKS = {"lean-llm": LEAN, "ai-platform": PLATFORM}
+VARIANTS = {f"{stack}/{name}": host for stack, hosts in STACKS.items() for name, host in hosts.items()}
 
 
 @cache
 def release(variant: str) -> Release:
-    return rendered(STACK, **VARIANTS[variant])
+    return rendered(variant.split("/")[0], **VARIANTS[variant])
 
 
 def tree(whole: Release) -> dict[str, bytes]:
@@ -66,7 +79,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_rendered_files_are_the_golden_ones(variant: str, update_golden: bool) -> None:
-    folder = HERE / STACK / variant
+    folder = HERE / variant
     now = {name: without_digests(content) for name, content in tree(release(variant)).items()}
     if update_golden:
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,12 +93,13 @@ def test_the_rendered_files_are_the_golden_ones(variant: str, update_golden: boo
 
 
 def test_no_golden_folder_is_left_over() -> None:
-    assert sorted(path.name for path in (HERE / STACK).iterdir()) == sorted(VARIANTS)
+    folders = [path for stack in STACKS for path in (HERE / stack).iterdir()]
+    assert sorted(str(path.relative_to(HERE)) for path in folders) == sorted(VARIANTS)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_renders_are_the_same_to_the_byte(variant: str) -> None:
-    again = rendered(STACK, **VARIANTS[variant])
+    again = rendered(variant.split("/")[0], **VARIANTS[variant])
     assert tree(again) == tree(release(variant))
     assert again.manifest() == release(variant).manifest()
 
@@ -138,13 +152,13 @@ def test_docker_compose_takes_the_project(host: Path, variant: str) -> None:
         env={"HOME": "/nonexistent", "PATH": os.environ["PATH"]},
     )
     project = json.loads(text[text.index("{") :])
-    assert project["name"] == STACK
+    assert project["name"] == whole.stack
     assert sorted(project["services"]) == sorted(container.name for container in whole.containers)
     key = project["services"]["n8n"]["environment"]["N8N_ENCRYPTION_KEY"].replace("$$", "$")
     assert key in [secret.reveal() for secret in whole.secrets], "the secret arrives as it is"
 
 
-@each_host
+@pytest.mark.parametrize(("host", "variant"), [(f"lean-llm/{name}",) * 2 for name in LEAN], indirect=["host"])
 def test_caddy_takes_its_configuration(host: Path, variant: str, tmp_path: Path) -> None:
     caddy = tool("CTL_CADDY", "caddy")
     source = host / release(variant).root.lstrip("/") / "proxy/conf/Caddyfile"
@@ -153,6 +167,26 @@ def test_caddy_takes_its_configuration(host: Path, variant: str, tmp_path: Path)
     config.write_text(source.read_text().replace("/var/log/caddy/", f"{tmp_path}/"))
     said = judged(caddy, "validate", "--config", config, "--adapter", "caddyfile", env={"HOME": str(tmp_path)})
     assert "Valid configuration" in said
+
+
+@pytest.mark.parametrize(("host", "variant"), [(f"ai-platform/{name}",) * 2 for name in PLATFORM], indirect=["host"])
+def test_nginx_takes_its_configuration(host: Path, variant: str, tmp_path: Path) -> None:
+    nginx, openssl = tool("CTL_NGINX", "nginx"), tool("CTL_OPENSSL", "openssl")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x")
+    judged(openssl, "req", "-x509", *key, "-keyout", tmp_path / "key.pem", "-out", tmp_path / "fullchain.pem")
+    text = (host / release(variant).root.lstrip("/") / "proxy/conf/nginx.conf").read_text()
+    for place, own in {
+        "/etc/nginx/tls/": f"{tmp_path}/",
+        "/run/": f"{tmp_path}/",
+        "/dev/std": f"{tmp_path}/std",
+    }.items():
+        text = text.replace(place, own)
+    # Where it would keep what is too large for its memory, which is another folder in every build.
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    own = "".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    (tmp_path / "nginx.conf").write_text(text.replace("http {", "http {" + own, 1))
+    said = judged(nginx, "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
+    assert "warn" not in said, said
 
 
 @each_host

@@ -1,0 +1,71 @@
+# The data volume /dev/nvme1n1, mounted at /mnt/data
+# timeout: 1800
+declared=/dev/nvme1n1
+place=/mnt/data
+
+device() {
+    case $declared in
+    # An EBS volume by its id, which is the same whatever the kernel calls the device.
+    vol-*) readlink -e "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol${declared#vol-}" ;;
+    *) readlink -e "$declared" ;;
+    esac
+}
+field() { blkid -p -o value -s "$1" "$(device)"; }
+unit() { systemd-escape -p --suffix=mount "$place"; }
+
+check() {
+    [ -b "$(device)" ] && [ "$(readlink -e "$(findmnt -n -o SOURCE --mountpoint "$place")")" = "$(device)" ] &&
+    systemctl is-enabled -q "$(unit)"
+}
+
+# Whether nothing is on the device: no file system, partition or other signature, no user, and zeros at both ends.
+empty() {
+    found=$(blkid -p -o export "$1" | sed -n 's/^\(TYPE\|PTTYPE\|LABEL\)=//p' | paste -sd ' ' -)
+    if [ -n "$found" ]; then echo "$declared holds data already: $found"; return 1; fi
+    if [ "$(lsblk -n -o NAME "$1" | wc -l)" -ne 1 ]; then echo "$declared has partitions"; return 1; fi
+    if findmnt -n -S "$1" || grep -q "^$1 " /proc/swaps; then echo "$declared is in use"; return 1; fi
+    size=$(blockdev --getsize64 "$1") || return 1
+    for at in 0 $((size / 1048576 - 1)); do
+        if [ "$(dd if="$1" bs=1M skip="$at" count=1 2>/dev/null | tr -d '\0' | wc -c)" -ne 0 ]; then
+            echo "$declared is not blank: it holds something that is no file system that is known here"
+            return 1
+        fi
+    done
+}
+
+apply() {
+    if ! [ -b "$(device)" ]; then
+        echo "there is no disk $declared on this host; there are:"
+        lsblk -d -n -o NAME,SIZE,TYPE,MODEL
+        return 1
+    fi
+    installed e2fsprogs || { apt_lists && apt install e2fsprogs; } || return 1
+    # One that this program made earlier, on another host perhaps, is taken as it is.
+    if [ "$(field LABEL)" != ctl-data ]; then
+        if ! empty "$(device)"; then
+            echo "a file system is made on an empty disk only: nothing was touched"
+            return 1
+        fi
+        mkfs.ext4 -q -L ctl-data "$(device)" || return 1
+    fi
+    (
+        umask 022
+        mkdir -p "$place"
+        {
+            echo '[Unit]'
+            echo 'Description=Data volume of the stack ai-platform'
+            # Without it containers would write into the empty folder below.
+            echo 'Before=docker.service'
+            echo
+            echo '[Mount]'
+            echo "What=/dev/disk/by-uuid/$(field UUID)"
+            echo "Where=$place"
+            echo 'Type=ext4'
+            echo 'Options=noatime'
+            echo
+            echo '[Install]'
+            echo 'WantedBy=local-fs.target'
+            echo 'RequiredBy=docker.service'
+        } >"/etc/systemd/system/$(unit)"
+    ) && systemctl daemon-reload && systemctl enable --now -q "$(unit)"
+}
