@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,6 +35,8 @@ class Manner:
     wait: int = 0
     detach: bool = False
     rollback: bool = True
+    attended: bool = False
+    """Somebody is there for the interactive steps."""
 
 
 def workplace(
@@ -58,7 +60,7 @@ def bring(
         for host in hosts:
             link, aim = place.connected(host, phases, only)
             links.append(closing.enter_context(link))
-            aims.append(aim)
+            aims.append(replace(aim, attended=manner.attended))
         from ctl import run  # noqa: PLC0415  beside the first connection, which is being made
         from ctl.cli.show import plan_json  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ import typer
 
 from ctl.cli import options
 from ctl.cli.applying import Manner, bring, workplace
-from ctl.cli.terminal import err, out, print_json
+from ctl.cli.terminal import err, out, print_json, stdin_is_terminal
 from ctl.core.errors import UsageError
 
 ALL = (1, 2, 3, 4)
@@ -143,6 +143,7 @@ def configure(
     key: options.Key = "",
     accept_new_host_key: options.AcceptNew = False,
 ) -> int:
-    """Phase 3 alone: units, proxy, tunnel."""
+    """Phase 3 alone: units, proxy, tunnel; at a terminal also what needs a person, such as linking a phone."""
     place = workplace(context, stack, set_, key, accept_new_host_key)
-    return bring(place, [place.host(target)], (3,), (), Manner(yes=yes, json=json), "configure")
+    manner = Manner(yes=yes, json=json, attended=stdin_is_terminal() and not json)
+    return bring(place, [place.host(target)], (3,), (), manner, "configure")

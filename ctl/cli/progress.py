@@ -18,6 +18,8 @@ class Progress:
 
     def __init__(self, release: Release, *, prefix: str = "", moving: bool = True) -> None:
         self.titles = {step.id: step.title for step in release.steps}
+        self.watched = {step.id for step in release.steps if step.interactive}
+        self.watching = False
         self.prefix = prefix
         self.files = 0
         self.doing = ""
@@ -46,6 +48,7 @@ class Progress:
         elif event.kind == "phase":
             self.say("", "bold", words[0])
         elif event.kind == "step":
+            self.watching = words[0] in self.watched
             self.now(self.titles.get(words[0], words[0]))
         elif event.kind == "done":
             self.say("✓", "green", self.titles.get(words[0], words[0]), f"{words[-1]} s")
@@ -65,6 +68,8 @@ class Progress:
             self.say("", "yellow", f"going back to release {words[0]}")
         elif event.kind in {"del", "remove"}:
             self.say("✓", "green", f"{words[0]} is gone")
+        elif event.kind == "output" and self.watching:
+            err.console.print(Text(event.text))
         elif event.kind == "output" and self.status:
             self.status.update(Text.assemble(self.doing, (f"  {event.text[: max(20, err.console.width - 60)]}", "dim")))
 

@@ -45,6 +45,9 @@ def plan_lines(plan: Plan, now: Mapping[str, bytes]) -> list[Text]:
         lines.append(change_line(change))
         if isinstance(change, FileChange):
             lines.extend(_diff(change, now, plan))
+    for step in plan.waiting:
+        hint = f"ctl configure {release.host}, at a terminal"
+        lines.append(Text.assemble(("  · ", "yellow"), "left for you: ", (step.title, "bold"), (f"  {hint}", "dim")))
     return lines
 
 
@@ -103,6 +106,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "current": plan.facts.current or None,
         "empty": not plan,
         "changes": [change_json(change) for change in plan.changes],
+        "waiting": [step.id for step in plan.waiting],
     }
 
 

@@ -58,6 +58,8 @@ class Plan:
     changes: tuple[Change, ...]
     whole: bool = False
     """Nothing was left out of it."""
+    waiting: tuple[Step, ...] = ()
+    """Interactive steps that are left for a person at a terminal."""
 
     def __bool__(self) -> bool:
         return bool(self.changes) or self.unrecorded
@@ -100,8 +102,18 @@ class Plan:
         return "".join(f"{was.sha}\t{was.mode:04o}\t{was.owner}\t{path}\n" for path, was in sorted(record.items()))
 
 
-def plan(release: Release, facts: Facts, *, phases: Collection[int] = (1, 2, 3, 4), only: Collection[str] = ()) -> Plan:
-    """All changes that bring the host to the release; `phases` and `only` (service names) select a part of them."""
+def plan(
+    release: Release,
+    facts: Facts,
+    *,
+    phases: Collection[int] = (1, 2, 3, 4),
+    only: Collection[str] = (),
+    attended: bool = False,
+) -> Plan:
+    """All changes that bring the host to the release; `phases` and `only` (service names) select a part of them.
+
+    Interactive steps are changes only if somebody is there to attend to them.
+    """
     files = tuple(_files(release, facts))
     touched = {change.path for change in files}
     steps = tuple(_steps(release, facts, touched))
@@ -120,7 +132,9 @@ def plan(release: Release, facts: Facts, *, phases: Collection[int] = (1, 2, 3, 
         # Whichever service is brought: what its data will depend on is kept first.
         or (bringing and _is_keepsake(change, release))
     ]
-    return Plan(release, facts, tuple(chosen), whole=not only and set(PHASES) <= set(phases))
+    waiting = () if attended else tuple(c.step for c in chosen if isinstance(c, StepChange) and c.step.interactive)
+    changes = tuple(change for change in chosen if not (isinstance(change, StepChange) and change.step in waiting))
+    return Plan(release, facts, changes, whole=not only and set(PHASES) <= set(phases), waiting=waiting)
 
 
 def _is_keepsake(change: Change, release: Release) -> bool:

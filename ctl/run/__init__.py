@@ -33,6 +33,8 @@ class Aim:
     templates: Templates
     phases: Collection[int] = (1, 2, 3, 4)
     only: Collection[str] = ()
+    attended: bool = False
+    """Whether somebody is there for the interactive steps."""
 
 
 def each(works: Sequence[Callable[[], T]]) -> list[T | CtlError]:
@@ -70,7 +72,7 @@ def propose(transport: Transport, aim: Aim, *, wait: float = 0, sleep: Callable[
         wait -= 2
         facts = look(transport, aim)
     preflight(aim.release, facts)
-    return plan(aim.release, facts, phases=aim.phases, only=aim.only)
+    return plan(aim.release, facts, phases=aim.phases, only=aim.only, attended=aim.attended)
 
 
 def propose_bare(aim: Aim) -> Plan:

@@ -327,3 +327,12 @@ def test_a_release_that_is_in_place_but_not_recorded_is_no_empty_plan() -> None:
     assert not plan(small, settled(small))
     for part in ({"phases": (1,)}, {"only": ("app",)}):
         assert not plan(small, late, **part), "a part of a release is never recorded for itself"  # type: ignore[arg-type]
+
+
+def test_an_interactive_step_waits_for_somebody() -> None:
+    asking = replace(step("3-configure/60-link", 3), interactive=True)
+    whole = release(steps=(asking,), files=(), containers=())
+    alone = plan(whole, fit())
+    assert (alone.changes, alone.waiting) == ((), (asking,))
+    attended = plan(whole, fit(), attended=True)
+    assert ([change.step for change in attended.steps], attended.waiting) == ([asking], ())
