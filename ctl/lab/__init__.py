@@ -5,13 +5,15 @@ nothing of Docker installed, so that phase 1 has its real work to do. Beside the
 own. It answers to the names of the public registries, so `docker pull caddy:2.11.4-alpine` works in a host and the
 stacks need no change.
 
-What is real and what is not. Real: Debian 13 with its package mirrors, systemd, sshd, Docker as Debian packages it,
-Caddy and PostgreSQL (Debian's builds, served under the names and tags that the stacks pull; `caddy version` and
-`postgres --version` say which they are; PostgreSQL's entrypoint is the lab's own).
+What is real and what is not. Real: Debian 13 with its package mirrors, systemd, sshd, Docker as Debian packages it;
+Caddy, nginx, PostgreSQL, Redis, Squid and rclone (Debian's builds, served under the names and tags that the stacks pull;
+each says its version; PostgreSQL's entrypoint is the lab's own); LiteLLM from PyPI, but for the keys that it would keep
+in its database, which are played.
 Stand-ins, which speak the few routes a deployment touches, say so on their pages, and answer 404 to everything else:
-n8n, Flowise; with CTL_LAB_REAL=1 the real ones stand beside them, from npm, under tags that end in -npm. A stand-in for
-the `ngrok` program too: it accepts no token but the lab's own (`SECRETS`) and plays the internet on 127.0.0.1:4041 of
-the host. `images/README.md` says how to add one.
+n8n, Flowise, Dify, AnythingLLM, OpenClaw, Signal, Weaviate, and Ollama, whose models say the same words to everything.
+A stand-in for the `ngrok` program too: it accepts no token but the lab's own (`SECRETS`) and plays the internet on
+127.0.0.1:4041 of the host; and one for Tailscale, which plays the tailnet in the network namespace `tailnet` of the host.
+`images/README.md` says how to add one.
 
 Importing this module costs next to nothing; the Docker SDK is loaded by the functions that need it. They raise
 `MissingTool` when no Docker engine answers, and `CtlError` when the engine refuses something.

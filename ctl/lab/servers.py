@@ -132,6 +132,8 @@ def _create(client: docker.DockerClient, name: str, image: str) -> Container:
         cap_drop=["SYS_RESOURCE"],
         security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         cgroupns="host",
+        # Files as disks: a loop device, made with mknod by whoever wants one.
+        device_cgroup_rules=["b 7:* rwm", "c 10:237 rwm"],
         tmpfs={"/run": "", "/run/lock": "", "/tmp": "exec"},  # noqa: S108
         binds=["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
         # `reboot` and `poweroff` inside end the container with a status that is not 0, and the engine boots it again.

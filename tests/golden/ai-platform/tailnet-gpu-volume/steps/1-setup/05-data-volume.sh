@@ -48,6 +48,12 @@ apply() {
         fi
         mkfs.ext4 -q -L ctl-data "$(device)" || return 1
     fi
+    tries=0
+    until [ -e "/dev/disk/by-uuid/$(field UUID)" ]; do
+        tries=$((tries + 1))
+        if [ "$tries" -ge 30 ]; then echo "$declared does not appear under /dev/disk/by-uuid"; return 1; fi
+        sleep 1
+    done
     (
         umask 022
         mkdir -p "$place"
