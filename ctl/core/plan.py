@@ -133,8 +133,8 @@ def plan(
         or (bringing and _is_keepsake(change, release))
     ]
     waiting = () if attended else tuple(c.step for c in chosen if isinstance(c, StepChange) and c.step.interactive)
-    changes = tuple(change for change in chosen if not (isinstance(change, StepChange) and change.step in waiting))
-    return Plan(release, facts, changes, whole=not only and set(PHASES) <= set(phases), waiting=waiting)
+    todo = tuple(change for change in chosen if not (isinstance(change, StepChange) and change.step in waiting))
+    return Plan(release, facts, todo, whole=not only and set(PHASES) <= set(phases), waiting=waiting)
 
 
 def _is_keepsake(change: Change, release: Release) -> bool:
