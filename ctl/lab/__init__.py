@@ -6,13 +6,13 @@ own. It answers to the names of the public registries, so `docker pull caddy:2.1
 stacks need no change.
 
 What is real and what is not. Real: Debian 13 with its package mirrors, systemd, sshd, Docker as Debian packages it;
-Caddy, nginx, PostgreSQL, Redis, Squid and rclone (Debian's builds, served under the names and tags that the stacks pull;
-each says its version; PostgreSQL's entrypoint is the lab's own); LiteLLM from PyPI, but for the keys that it would keep
-in its database, which are played.
+Caddy, nginx, PostgreSQL, Redis, Squid and rclone (Debian's builds, served under the names and tags that the stacks
+pull; each says its version; PostgreSQL's entrypoint is the lab's own); LiteLLM from PyPI, but for the keys that it
+would keep in its database, which are played.
 Stand-ins, which speak the few routes a deployment touches, say so on their pages, and answer 404 to everything else:
 n8n, Flowise, Dify, AnythingLLM, OpenClaw, Signal, Weaviate, and Ollama, whose models say the same words to everything.
 A stand-in for the `ngrok` program too: it accepts no token but the lab's own (`SECRETS`) and plays the internet on
-127.0.0.1:4041 of the host; and one for Tailscale, which plays the tailnet in the network namespace `tailnet` of the host.
+127.0.0.1:4041 of the host; and one for Tailscale, which plays the tailnet in the host's network namespace `tailnet`.
 `images/README.md` says how to add one.
 
 Importing this module costs next to nothing; the Docker SDK is loaded by the functions that need it. They raise
