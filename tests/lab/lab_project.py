@@ -216,8 +216,14 @@ class Terminal(_Process[bytes]):
         self.process.stdin.write(keys)
         self.process.stdin.flush()
 
-    def end(self, *, seconds: float = 60) -> Said:
-        self.process.wait(timeout=seconds)
+    def end(self, *, seconds: float = 60, again: bytes = b"") -> Said:
+        """Wait for its end; `again` are keys to repeat, should nobody have read them on a busy machine."""
+        try:
+            self.process.wait(timeout=seconds / 4)
+        except subprocess.TimeoutExpired:
+            if again:
+                self.type(again)
+            self.process.wait(timeout=seconds)
         assert self.process.stdout
         rest = self.process.stdout.read().decode(errors="replace")
         return Said(self.process.returncode, "", (self.shown + rest).replace("\r\n", "\n"))

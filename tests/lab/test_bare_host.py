@@ -186,6 +186,6 @@ def test_no_at_the_prompt(project: Project, bare: Server, keys: bytes) -> None:
     with project.at_terminal("deploy", bare.name) as terminal:
         terminal.wait_for("Apply this?")
         terminal.type(keys)
-        said = terminal.end()
+        said = terminal.end(again=keys)
     assert said.code == 130, said
     assert "error: " in said.error
