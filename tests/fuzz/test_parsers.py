@@ -22,7 +22,7 @@ def soon(name: str, data: bytes) -> None:
     """In seconds of the processor: a machine that is busy with something else is no hang."""
     began = time.process_time()
     TARGETS[name](data)
-    assert time.process_time() - began < 5, data[:40]
+    assert time.process_time() - began < 60, data[:40]
 
 
 @st.composite
