@@ -33,10 +33,11 @@ MEMORY = f"{ROOT}/.ctl"
 
 @dataclass(frozen=True)
 class Cut:
-    """When a connection is reset: after so many bytes, both directions counted, or so many seconds after its start."""
+    """When a connection is reset: after so many bytes, both directions counted, or so many seconds, or at a word."""
 
     bytes: int | None = None
     seconds: float | None = None
+    word: threading.Event | None = None
 
     def __str__(self) -> str:
         return f"after {self.bytes} bytes" if self.bytes is not None else f"after {self.seconds:.1f} s"
@@ -96,8 +97,9 @@ class Relay:
                 ready.register(end, selectors.EVENT_READ)
             while ready.get_map():
                 patience = None if deadline is None else max(0.0, deadline - time.monotonic())
-                found = ready.select(patience)
-                if left <= 0 or (deadline is not None and time.monotonic() >= deadline):
+                found = ready.select(patience if cut.word is None else 0.02)
+                late = deadline is not None and time.monotonic() >= deadline
+                if left <= 0 or late or (cut.word is not None and cut.word.is_set()):
                     self.broken += 1
                     break
                 for key, _ in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -35,11 +36,15 @@ def test_line_is_cut_twice(tapped: TappedProject) -> None:
     assert tapped.ctl("deploy", server.name, "--yes").code == 0
 
     want(tapped, "Asia/Tokyo")
-    tapped.relay.expect(Cut(bytes=25_000), Cut(seconds=3))
-    said = tapped.ctl("deploy", server.name, "--yes", "--json")
+    starts = threading.Event()
+    tapped.relay.expect(Cut(bytes=25_000), Cut(word=starts))
+    with tapped.start("deploy", server.name, "--yes") as client:
+        client.wait_for("starting n8n")
+        starts.set()
+        said = client.end()
     assert said.code == 0, said
     assert tapped.relay.broken == 2
-    assert tapped.told == logged(server, said.data["run"]), "every line of the log, each once"
+    assert tapped.told == logged(server, server.runs()[-1]), "every line of the log, each once"
     now = steady(server)
     assert_sound(now)
     assert differences(now, undisturbed) == []
