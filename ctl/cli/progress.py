@@ -54,6 +54,10 @@ class Progress:
             self.say("✓", "green", self.titles.get(words[0], words[0]), f"{words[-1]} s")
         elif event.kind == "pull":
             self.now(f"pulling {words[0]}")
+        elif event.kind == "build":
+            self.now(f"building {words[0]}")
+        elif event.kind == "roll":
+            self.now(f"replacing {words[0]}, one at a time")
         elif event.kind == "keep":
             self.now(f"keeping the data of {', '.join(words[1:])} until the upgrade has gone through")
         elif event.kind == "up":

@@ -22,6 +22,8 @@ _SIGN = {
     "start": "+",
     "restart": "~",
     "remove": "-",
+    "roll": "~",
+    "scale": "~",
 }
 _STYLE = {"+": "green", "~": "yellow", "-": "red", "▸": "cyan"}
 MAX_DIFF_LINES = 80

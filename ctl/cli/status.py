@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from ctl.cli.terminal import out, print_json
 
 if TYPE_CHECKING:
     from ctl.core.plan import Plan
+    from ctl.core.probe import ContainerFact
 
 
 def status(
@@ -61,17 +63,18 @@ def report(todo: Plan) -> dict[str, Any]:
     from ctl.cli.show import change_json  # noqa: PLC0415
 
     release, facts = todo.release, todo.facts
-    here = {fact.name: fact for fact in facts.containers}
     services: dict[str, dict[str, Any]] = {}
     for container in release.containers:
-        fact = here.get(container.name)
-        state = fact.state if fact else "missing"
-        health = (fact.health or "none") if fact else "missing"
         service = services.setdefault(container.service, {"name": container.service, "healthy": True, "containers": []})
-        service["containers"].append(
-            {"name": container.name, "state": state, "health": health, "id": fact.id if fact else None}
-        )
-        service["healthy"] = service["healthy"] and state == "running" and health == "healthy"
+        there: list[ContainerFact | None] = [fact for fact in facts.containers if fact.name == container.name]
+        there += [None] * (container.replicas - len(there))
+        for fact in there:
+            state = fact.state if fact else "missing"
+            health = (fact.health or "none") if fact else "missing"
+            service["containers"].append(
+                {"name": container.name, "state": state, "health": health, "id": fact.id if fact else None}
+            )
+            service["healthy"] = service["healthy"] and state == "running" and health == "healthy"
     return {
         "host": release.host,
         "stack": release.stack,
@@ -110,10 +113,11 @@ def lines(data: dict[str, Any]) -> list[Text]:
     urls = {route["name"]: "  ".join(route["urls"]) for route in data["routes"]}
     for service in data["services"]:
         mark = ("✓", "green") if service["healthy"] else ("✗", "red")
-        state = ", ".join(
+        states = Counter(
             c["state"] if c["health"] in {"healthy", "missing"} else f"{c['state']}, {c['health']}"
             for c in service["containers"]
         )
+        state = ", ".join(f"{count} × {word}" if count > 1 else word for word, count in states.items())
         name = f" {service['name']:<14} "
         result.append(
             Text.assemble("  ", mark, (name, "bold"), f"{state:<20} ", (urls.get(service["name"], ""), "cyan"))

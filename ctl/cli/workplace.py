@@ -206,7 +206,8 @@ class Workplace:
         from ctl.core.render import render  # noqa: PLC0415
         from ctl.run import Aim  # noqa: PLC0415
 
-        return Aim(render(selection, values, self.templates), self.templates, phases, only)
+        release = render(selection, values, self.templates, self.project.context)
+        return Aim(release, self.templates, phases, only)
 
     def transport(self, host: Host, *, ahead: bool = False) -> Transport:
         """A transport that connects when it is first used; with `ahead` it begins at once, beside the rendering."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from ctl.core.document import dump
 from ctl.core.errors import InvalidFile
+from ctl.core.image import Contexts
 from ctl.core.quoting import dotenv
 from ctl.core.release import Container, File, fingerprint
 from ctl.core.secret import Secret, digest
@@ -36,11 +37,12 @@ def complete(
     directory: str,
     mounted: Mapping[str, File],
     phase: int,
+    contexts: Contexts,
 ) -> tuple[tuple[File, ...], tuple[Container, ...]]:
     """A service's rendered Compose data → its files (`compose.yaml`, `.env`) and its containers.
 
     `directory` is where the files stand on the host; `mounted` holds the service's other managed files by path;
-    `phase` is that of the containers.
+    `phase` is that of the containers; `contexts` gives what `build: STACK/IMAGE` names.
     Raises InvalidFile for what no service may do: an unpinned image, no health check, no memory limit, a published
     port outside the proxy.
     """
@@ -49,12 +51,14 @@ def complete(
     data.pop("x-ctl", None)
     values = {secret.name: secret for secret in secrets}
     containers: list[Container] = []
+    files: dict[str, File] = {}
     services = _mapping(data.get("services", {}), source, "services")
     if not services:
         raise InvalidFile(source, "no service is in it", path="services")
     for name, fragment in services.items():
         _settle_shape(fragment, source, f"services.{name}")
-        _apply(fragment, override, first=name == service.name)
+        _apply(fragment, override, service, stack=stack, first=name == service.name)
+        context = _build(fragment, contexts, directory, files)
         _check(fragment, name, source, proxy=service.kind == "proxy")
         fragment.setdefault("restart", "unless-stopped")
         fragment.setdefault("security_opt", ["no-new-privileges:true"])
@@ -67,14 +71,20 @@ def complete(
             ]
         )
         fragment.setdefault("labels", {}).update({FINGERPRINT: mark, SERVICE: service.name})
-        containers.append(Container(name, service.name, fragment["image"], mark, phase, mounts))
-    data["networks"] = {"default": {"name": stack, "external": True}, **data.get("networks", {})}
+        replicas = fragment["deploy"].get("replicas", 1)
+        containers.append(
+            Container(
+                name, service.name, fragment["image"], mark, phase, mounts, context, replicas, service.meta.scales
+            )
+        )
+    inner = {name: {"name": f"{stack}-{name}", "external": True} for name in override.networks if name != "default"}
+    data["networks"] = {"default": {"name": stack, "external": True}, **inner, **data.get("networks", {})}
     head = f"# Written by ctl from {source}. What is changed here by hand is shown as drift, and undone.\n"
-    files = [File(f"{directory}/compose.yaml", (head + dump(data)).encode(), 2)]
+    made = [File(f"{directory}/compose.yaml", (head + dump(data)).encode(), 2), *files.values()]
     if values:
         lines = "".join(f"{name}={dotenv(secret.reveal())}\n" for name, secret in sorted(values.items()))
-        files.append(File(f"{directory}/.env", lines.encode(), 2, mode=0o600, sensitive=True))
-    return tuple(files), tuple(containers)
+        made.append(File(f"{directory}/.env", lines.encode(), 2, mode=0o600, sensitive=True))
+    return tuple(made), tuple(containers)
 
 
 def project(stack: str, directories: Iterable[str], *, root: str) -> File:
@@ -109,11 +119,34 @@ def _settle_shape(fragment: Any, source: str, path: str) -> None:
         _mapping(value, source, f"{path}.{key}")
 
 
-def _apply(fragment: dict[str, Any], override: ServiceOverride, *, first: bool) -> None:
+def _build(fragment: dict[str, Any], contexts: Contexts, directory: str, files: dict[str, File]) -> str:
+    """`build: STACK/IMAGE` → an image named by its content, and the file it is built from. Raises UnknownName."""
+    name = fragment.pop("build", None)
+    if name is None:
+        return ""
+    context = contexts(str(name))
+    path = f"{directory}/{context.name.rpartition('/')[2]}.tar"
+    files[path] = File(path, context.tar(), 2)
+    # What is built on the host is to be had nowhere else.
+    fragment.update(image=context.image, pull_policy="never")
+    return path
+
+
+def _apply(fragment: dict[str, Any], override: ServiceOverride, service: Service, *, stack: str, first: bool) -> None:
+    if override.networks:
+        given = fragment.get("networks", {})
+        own = dict.fromkeys(given) if isinstance(given, list) else given
+        fragment["networks"] = {name: own.get(name) for name in override.networks} | own
     if not first:
         return
     if override.address:
         _fix_address(fragment, override.address)
+    if override.replicas is not None:
+        if not service.meta.scales or override.address:
+            why = "has a fixed address" if override.address else "does not say of itself that it scales"
+            path = f"services.{service.name}.replicas"
+            raise InvalidFile(f"stacks/{stack}/stack.yaml", f"{service.name} {why}", path=path)
+        fragment.setdefault("deploy", {})["replicas"] = override.replicas
     if override.memory is not None:
         fragment.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})["memory"] = (
             override.memory

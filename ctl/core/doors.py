@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
-from ctl.core.release import Route
+from ctl.core.release import Part, Route
 from ctl.core.service import RouteSpec, Service
 from ctl.core.stack import Access, Doors, ServiceOverride, Stack
 from ctl.core.template import Templates
@@ -90,15 +90,29 @@ class _Place:
 def routes_of(services: Sequence[Service], stack: Stack, access: Access, doors: Doors) -> tuple[Route, ...]:
     """A route for every service that has a door. Raises InvalidFile for two that would share one."""
     file = f"stacks/{stack.name}/stack.yaml"
-    routed = {service.name: (service, service.meta.route) for service in services if service.meta.route}
+    names = {service.name for service in services}
+    having = [(service, service.meta.route) for service in services if service.meta.route]
+    routed = {service.name: (service, spec) for service, spec in having if spec.under not in names}
+    guests = [(service, spec) for service, spec in having if spec.under in names]
     if access.kind in ONE_NAME and access.front not in routed:
         raise UnknownName("routed service", access.front, list(routed), hint="it is to answer at /")
+    for guest, spec in guests:
+        if spec.under not in routed or not spec.paths or stack.proxy != "caddy":
+            raise InvalidFile(f"templates/{guest.folder}", _no_guest(spec, stack), path="x-ctl.route.under")
     free = opened(doors, routed, file)
     places = _places(routed.values(), stack.services, doors, file)
     return tuple(
-        _route(service, spec, access, doors, places[name], free.get(name, ()))
+        _route(service, spec, access, doors, places[name], free.get(name, ()), guests)
         for name, (service, spec) in routed.items()
     )
+
+
+def _no_guest(spec: RouteSpec, stack: Stack) -> str:
+    if not spec.paths:
+        return "shares a door and names no paths"
+    if stack.proxy != "caddy":
+        return "the templates of nginx have no doors that services share"
+    return f"{spec.under} has no door of its own that could be shared"
 
 
 def _places(
@@ -140,8 +154,15 @@ def _spare(name: str, doors: Doors, taken: Collection[int], file: str) -> int:
 
 
 def _route(
-    service: Service, spec: RouteSpec, access: Access, doors: Doors, place: _Place, free: tuple[str, ...]
+    service: Service,
+    spec: RouteSpec,
+    access: Access,
+    doors: Doors,
+    place: _Place,
+    free: tuple[str, ...],
+    guests: Iterable[tuple[Service, RouteSpec]],
 ) -> Route:
+    sharing = [(guest, own) for guest, own in guests if own.under == service.name]
     port = "" if place.port == 443 else f":{place.port}"
     if place.kind == "subdomain":
         urls = [f"https://{service.name}.{doors.domain}{port}"]
@@ -152,19 +173,31 @@ def _route(
     return Route(
         name=service.name,
         urls=tuple(urls),
-        upstream=f"{spec.service or service.name}:{spec.port}",
+        upstream=_upstream(service, spec),
         websocket=spec.websocket,
         stream=spec.stream,
-        checks=tuple((probe.path, probe.status) for probe in service.meta.verify),
+        checks=tuple(
+            (probe.path, probe.status)
+            for one in (service, *(guest for guest, _ in sharing))
+            for probe in one.meta.verify
+        ),
         open=free,
         kind="subdomain" if place.kind == "subdomain" else "path" if place.kind == "path" else "port",
         port=place.port,
         path=place.path,
         strip=place.kind == "path" and spec.path == "strip",
-        password=service.meta.auth == "proxy",
+        password=doors.guard == "all" or service.meta.auth == "proxy",
         logins=spec.logins,
         body=spec.body,
+        scales=service.meta.scales,
+        parts=tuple(
+            Part(guest.name, own.paths, _upstream(guest, own), own.stream, guest.meta.scales) for guest, own in sharing
+        ),
     )
+
+
+def _upstream(service: Service, spec: RouteSpec) -> str:
+    return f"{spec.service or service.name}:{spec.port}"
 
 
 def with_ports(doors: Doors, routes: Iterable[Route]) -> Doors:

@@ -34,13 +34,17 @@ class StepChange:
         return self.step.phase
 
 
+Doing = Literal["create", "recreate", "start", "restart", "remove", "roll", "scale"]
+"""What is done to the container of a name. `roll` replaces its replicas one by one, `scale` changes their number."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerChange:
     """`id` is that of the container that is there now, or empty."""
 
     name: str
     phase: int
-    kind: Literal["create", "recreate", "start", "restart", "remove"]
+    kind: Doing
     reason: str
     container: Container | None = None
     id: str = ""
@@ -185,25 +189,42 @@ def _steps(release: Release, facts: Facts, touched: Collection[str]) -> Iterable
 
 
 def _containers(release: Release, facts: Facts, touched: Collection[str]) -> Iterable[ContainerChange]:
-    here = {fact.name: fact for fact in facts.containers}
+    here: dict[str, list[ContainerFact]] = {}
+    for fact in facts.containers:
+        here.setdefault(fact.name, []).append(fact)
     for wanted in release.containers:
-        kind_reason = _compare(wanted, here.get(wanted.name), touched)
+        there = here.get(wanted.name, [])
+        kind_reason = _compare_all(wanted, there, touched)
         if kind_reason:
             kind, reason = kind_reason
-            now = here.get(wanted.name)
+            now = there[0] if there else None
             upgrade = kind == "recreate" and now is not None and now.image != wanted.image
             yield ContainerChange(wanted.name, wanted.phase, kind, reason, wanted, now.id if now else "", upgrade)
     names = {wanted.name for wanted in release.containers}
-    for name, fact in sorted(here.items()):
-        if name not in names:
+    for name, surplus in sorted(here.items()):
+        for fact in surplus if name not in names else ():
             yield ContainerChange(name, 2, "remove", "not part of the stack", None, fact.id)
 
 
-def _compare(
-    wanted: Container, now: ContainerFact | None, touched: Collection[str]
-) -> tuple[Literal["create", "recreate", "start", "restart"], str] | None:
-    if now is None:
+def _compare_all(wanted: Container, there: list[ContainerFact], touched: Collection[str]) -> tuple[Doing, str] | None:
+    """Of all replicas, what has to be done about the first that is not as it should be."""
+    if not there:
         return "create", "not there"
+    found = [answer for fact in there if (answer := _compare(wanted, fact, touched))]
+    if len(there) == 1 == wanted.replicas and not wanted.rolling:
+        return found[0] if found else None
+    # Made anew one by one: but what does not run has nobody to be kept waiting for it.
+    stale = [reason for kind, reason in found if kind in {"recreate", "restart"}]
+    if stale and wanted.rolling and all(fact.state == "running" for fact in there):
+        return "roll", stale[0]
+    if found:
+        return found[0]
+    if len(there) != wanted.replicas:
+        return "scale", f"{len(there)} → {wanted.replicas}"
+    return None
+
+
+def _compare(wanted: Container, now: ContainerFact, touched: Collection[str]) -> tuple[Doing, str] | None:
     if now.fingerprint != wanted.fingerprint:
         reason = f"image {now.image} → {wanted.image}" if now.image != wanted.image else "its configuration changes"
         return "recreate", reason

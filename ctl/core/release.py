@@ -76,6 +76,22 @@ class Container:
     fingerprint: str
     phase: int = 2
     mounts: tuple[str, ...] = ()
+    context: str = ""
+    """The managed file from which the image is built on the host; empty for an image that is pulled."""
+    replicas: int = 1
+    rolling: bool = False
+    """Whether it holds no state, so that a new one can stand beside the old one before that goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Paths of a door that lead to another service than the door's own."""
+
+    name: str
+    paths: tuple[str, ...]
+    upstream: str
+    stream: bool = False
+    scales: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +122,9 @@ class Route:
     """Paths at which passwords are tried."""
     body: str = ""
     """The largest request that it takes, where that is more than usual."""
+    scales: bool = False
+    """Whether several containers may answer at `upstream`, of which some may just be going."""
+    parts: tuple[Part, ...] = ()
 
     @property
     def url(self) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
 from ctl.core import backup, compose
 from ctl.core.document import dump
 from ctl.core.errors import InvalidFile, MissingValue, TemplateFault
+from ctl.core.image import Contexts, none_known
 from ctl.core.quoting import compose as double_dollars
 from ctl.core.quoting import sh
 from ctl.core.release import PHASES, Container, External, File, Release, Step, fingerprint, phase_number
@@ -21,9 +22,11 @@ from ctl.core.stack import ServiceOverride, free_range
 from ctl.core.template import Sink, Templates, label
 
 
-def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templates) -> Release:
-    """The release for one host. Raises TemplateFault, InvalidFile, MissingValue."""
-    work = _Rendering(selection, secrets, templates)
+def render(
+    selection: Selection, secrets: Mapping[str, Secret], templates: Templates, contexts: Contexts = none_known
+) -> Release:
+    """The release for one host. Raises TemplateFault, InvalidFile, MissingValue, UnknownName."""
+    work = _Rendering(selection, secrets, templates, contexts)
     for folder in selection.folders:
         work.folder(folder)
     work.units()
@@ -31,7 +34,6 @@ def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templ
     work.backup()
     work.keepsake()
     steps = work.steps()
-    needs = [(folder, folder.meta.requires) for folder in selection.folders]
     return Release(
         host=selection.host.name,
         stack=selection.stack.name,
@@ -42,17 +44,25 @@ def render(selection: Selection, secrets: Mapping[str, Secret], templates: Templ
         containers=tuple(work.containers),
         routes=selection.routes,
         externals=work.externals,
-        memory=sum(megabytes(need.memory, file=f.folder, path="requires.memory") for f, need in needs),
-        disk=sum(megabytes(need.disk, file=f.folder, path="requires.disk") for f, need in needs),
-        spare=_spare(selection.services),
+        memory=sum(_memory(selection, folder) for folder in selection.folders),
+        disk=sum(megabytes(f.meta.requires.disk, file=f.folder, path="requires.disk") for f in selection.folders),
+        spare=_spare(selection),
         secrets=tuple(secrets.values()),
     )
 
 
-def _spare(services: Iterable[Service]) -> tuple[tuple[str, int], ...]:
+def _memory(selection: Selection, folder: Service) -> int:
+    """What a service declares, in megabytes: each of its replicas wants as much."""
+    own = selection.stack.services.get(folder.name) if folder.kind == "services" else None
+    each = megabytes(folder.meta.requires.memory, file=folder.folder, path="requires.memory")
+    return each * ((own.replicas if own else None) or 1)
+
+
+def _spare(selection: Selection) -> tuple[tuple[str, int], ...]:
     """Services that no other one needs, with the memory that each declares, the largest first."""
+    services = selection.services
     needed = {need for service in services for need in (*service.meta.needs, *service.meta.uses)}
-    sizes = {s.name: megabytes(s.meta.requires.memory, file=s.folder, path="requires.memory") for s in services}
+    sizes = {service.name: _memory(selection, service) for service in services}
     return tuple(
         sorted(((n, size) for n, size in sizes.items() if n not in needed), key=lambda pair: (-pair[1], pair[0]))
     )
@@ -86,8 +96,14 @@ def _externals(selection: Selection, templates: Templates) -> tuple[External, ..
 class _Rendering:
     """One pass over the template folders, gathering what they render to."""
 
-    def __init__(self, selection: Selection, secrets: Mapping[str, Secret], templates: Templates) -> None:
-        self.selection, self.secrets, self.templates = selection, secrets, templates
+    def __init__(
+        self,
+        selection: Selection,
+        secrets: Mapping[str, Secret],
+        templates: Templates,
+        contexts: Contexts = none_known,
+    ) -> None:
+        self.selection, self.secrets, self.templates, self.contexts = selection, secrets, templates, contexts
         self.externals = _externals(selection, templates)
         self.files: dict[str, File] = {}
         self.containers: list[Container] = []
@@ -141,6 +157,7 @@ class _Rendering:
             directory=values["dir"],
             mounted=own,
             phase=4 if service.name in self.selection.added else 2,
+            contexts=self.contexts,
         )
         self.add(files)
         self.containers.extend(containers)

@@ -12,7 +12,7 @@ from ctl.core.probe import clean
 # Each kind of event with the number of words that it has at least: a line with fewer is no event.
 _KINDS = {
     **dict.fromkeys(("release", "phase", "put", "del", "step", "fail", "pull", "up", "remove", "exit"), 1),
-    **dict.fromkeys(("healthy", "unhealthy", "keep"), 1),
+    **dict.fromkeys(("build", "roll", "healthy", "unhealthy", "keep"), 1),
     "done": 2,
     "locked": 0,
     "overtaken": 0,
@@ -27,6 +27,8 @@ _WORK = {
     "check": "the check after the step",
     "stamp": "the stamp of the step",
     "pull": "the pull of",
+    "build": "the build of",
+    "roll": "the replacement of",
     "up": "the start of",
     "settle": "the record of release",
 }
@@ -93,7 +95,7 @@ class Outcome:
     def take(self, event: Event) -> None:
         if event.kind == "output":
             self.tail = [*self.tail[-29:], event.text]
-        elif event.kind in {"step", "pull", "keep", "up"}:
+        elif event.kind in {"step", "pull", "build", "keep", "up", "roll"}:
             self.tail = []
         elif event.kind == "done":
             self.done.append(event.words[0])

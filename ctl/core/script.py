@@ -71,8 +71,11 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
     """
     changes = [change for change in plan.changes if change.phase == number]
     moving = [change for change in changes if isinstance(change, ContainerChange)]
-    for image in sorted({change.container.image for change in moving if change.container}):
-        yield f"pull {quoting.sh(image)}"
+    for image, context in sorted(
+        {(change.container.image, change.container.context) for change in moving if change.container}
+    ):
+        built = plan.release.file(context)
+        yield f"build {quoting.sh(image)} {built.sha}" if built else f"pull {quoting.sh(image)}"
     for change in changes:
         if isinstance(change, FileChange) and change.after is not None:
             file = change.after
@@ -84,7 +87,10 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
     upgraded = [quoting.sh(change.name) for change in moving if change.upgrade]
     if upgraded:
         yield f"keep {plan.release.id} {' '.join(upgraded)}"
-    for flag, kinds in (("''", {"create", "recreate", "start"}), ("--force-recreate", {"restart"})):
+    for change in moving:
+        if change.kind == "roll":
+            yield f"roll {HEALTH_SECONDS} {quoting.sh(change.name)}"
+    for flag, kinds in (("''", {"create", "recreate", "start", "scale"}), ("--force-recreate", {"restart"})):
         names = [quoting.sh(change.name) for change in moving if change.kind in kinds]
         if names:
             yield f"up {HEALTH_SECONDS} {flag} {' '.join(names)}"

@@ -47,6 +47,9 @@ class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     port: int
     service: str = ""
+    under: str = ""
+    """The service whose door it shares, where the host has that one: there it answers at `paths`."""
+    paths: tuple[Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._-]+)+(/\*)?$")], ...] = ()
     websocket: bool = False
     stream: bool = False
     path: Literal["", "keep", "strip"] = ""
@@ -119,6 +122,8 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verify: tuple[Probe, ...] = ()
     files: dict[str, FileSpec] = {}
     """By the name of the rendered file inside the folder, such as `conf/app.ini` or `files/etc/app.ini`."""
+    scales: bool = False
+    """Whether it holds no state of its own: it may have replicas, and is replaced one by one without a gap."""
     reloaded: tuple[str, ...] = ()
     """Mounted paths that the container takes up by a reload, so that a change in them does not recreate it."""
 

@@ -24,6 +24,8 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subnet: str
     proxy: str = ""
     """The proxy's address, where it is fixed."""
+    inner: tuple[Name, ...] = ()
+    """Further networks, which lead to nowhere outside of the host; the stack says who is on them."""
 
 
 class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +50,8 @@ class Doors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """First and last port kept for services that the stack gives none: the proxy has them from the start."""
     address: str = "127.0.0.1"
     tls: str = "internal"
+    guard: Literal["all", "needed"] = "needed"
+    """Which doors have the proxy's password: all, or those of services that have no login of their own."""
     open: str | dict[str, list[str]] = {}
     """Paths that need no password, by routed service."""
     own: tuple[int, ...] = ()
@@ -83,6 +87,9 @@ class ServiceOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Its own port on the proxy, where doors are ports."""
     path: Annotated[str, msgspec.Meta(pattern=r"^(/[a-z0-9-]+)?$")] = ""
     """Its path at the shared door, where that is not its name."""
+    networks: tuple[str, ...] = ()
+    """The stack's inner networks that it is on, and `default` for the one with a way outside; empty: that one."""
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=50)] | None = None
 
 
 class External(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +127,11 @@ def decode_stack(text: str, *, file: str) -> Stack:
     except ValueError as error:
         raise InvalidFile(file, str(error), path="network.subnet") from error
     _check_addresses(stack, subnet, file)
+    for name, service in stack.services.items():
+        known = ("default", *stack.network.inner)
+        if strangers := [network for network in service.networks if network not in known]:
+            problem = f"{strangers[0]!r} is none of the networks {', '.join(known)}"
+            raise InvalidFile(file, problem, path=f"services.{name}.networks")
     for folder, place in stack.folders.items():
         if not all(re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", path) for path in (folder, place or "x")):
             raise InvalidFile(file, f"{folder!r}: {place!r} is not a folder and its place", path="folders")

@@ -12,6 +12,7 @@ from typing import Any
 
 import ctl
 from ctl.core.errors import InvalidFile, UnknownName, UsageError
+from ctl.core.image import Context
 from ctl.core.inventory import Inventory, decode_inventory
 from ctl.core.stack import Stack, decode_stack
 
@@ -57,6 +58,29 @@ class Project:
                     raise InvalidFile(f"stacks/{name}/stack.yaml", f"is the folder of {stack.name!r}", path="name")
                 return stack
         raise UnknownName("stack", name, self.stack_names(), hint="ctl stacks lists them")
+
+    def context(self, name: str) -> Context:
+        """What `STACK/IMAGE` is built from, but for what its .dockerignore names. Raises UnknownName, InvalidFile."""
+        from docker.utils.build import exclude_paths  # noqa: PLC0415  only stacks that build images need it
+
+        folders = {
+            f"{path.parent.parent.parent.name}/{path.parent.name}": path.parent
+            for base in self._bases("stacks")
+            for path in base.glob("*/images/*/Dockerfile")
+        }
+        if name not in folders:
+            raise UnknownName("image", name, sorted(folders), hint="it is a folder: stacks/STACK/images/IMAGE")
+        folder = folders[name]
+        ignored = folder / ".dockerignore"
+        patterns = [line for line in read_text(ignored).splitlines() if line] if ignored.exists() else []
+        files: dict[str, tuple[bytes, bool]] = {}
+        for inside in exclude_paths(str(folder), patterns, dockerfile="Dockerfile"):
+            path = folder / inside
+            if path.is_file() and path != ignored:
+                content = path.read_bytes()
+                # Not from the file's own mode: an installed package may have lost it.
+                files[Path(inside).as_posix()] = (content, content.startswith(b"#!"))
+        return Context(name, files)
 
     def supplied_secrets(self) -> dict[str, str]:
         """What .env and the environment hold; the environment wins. `${…}` in values is not expanded."""

@@ -113,6 +113,13 @@ pull() {
     logged docker pull -q "$1" || failed pull "$1"
 }
 
+# build IMAGE SHA: from the release's own copy of the build context. The name of the image tells what it was built from.
+build() {
+    docker image inspect "$1" >/dev/null 2>&1 && return
+    event build "$1"
+    logged docker build -t "$1" - <"$blobs/$2" || failed build "$1"
+}
+
 compose() { docker compose --project-directory "$root" -f "$root/compose.yaml" "$@"; }
 
 # up SECONDS FLAG CONTAINER...: start, and wait until their health checks pass.
@@ -142,6 +149,58 @@ up() {
     # Whatever runs then need not be what was asked for.
     [ "$sick" ] || failed up "$@"
     finish 6
+}
+
+# roll SECONDS NAME: every container of it makes room for a new one, one after the other, and none before the new one is
+# healthy. Whoever is talking to the old one ends in peace; who comes anew finds it closed, and the proxy asks another.
+roll() {
+    limit=$1 name=$2
+    event roll "$name"
+    sweep "$name"
+    for old in $(compose ps -q "$name"); do
+        before=$(compose ps -q "$name")
+        count=$(echo "$before" | wc -l)
+        if ! logged compose up -d --no-deps --no-build --no-recreate --scale "$name=$((count + 1))" --wait --wait-timeout "$limit" "$name"; then
+            new=$(compose ps -aq "$name" | grep -vxF "$before")
+            event unhealthy "$name" "$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$new" 2>/dev/null || echo missing)"
+            logged docker logs --tail 20 "$new"
+            logged docker rm -f "$new"
+            finish 6
+        fi
+        logged retire "$old" || failed roll "$name"
+    done
+    event healthy "$name"
+}
+
+# retire ID: let nobody in any more, wait for those who are inside, for as long as the container asks for; then stop it.
+# Its own network namespace is the place, as containers of one network reach each other past the host's firewall.
+retire() {
+    pid=$(docker inspect -f '{{.State.Pid}}' "$1") || return 0
+    grace=$(docker inspect -f '{{.Config.StopTimeout}}' "$1" | sed 's/[^0-9]//g')
+    nsenter -t "$pid" -n nft -f - <<'NFT'
+table inet ctl_retire {
+    chain input {
+        type filter hook input priority 0
+        iif lo accept
+        tcp flags & (syn | ack) == syn reject with tcp reset
+    }
+}
+NFT
+    ticks=0
+    while [ "$(guests "$pid")" -gt 0 ] && [ "$ticks" -lt $((${grace:-10} * 5)) ]; do
+        sleep 0.2
+        ticks=$((ticks + 1))
+    done
+    docker stop "$1" && docker rm -f "$1"
+}
+
+# guests PID: how many connections others have to the ports on which that process's container listens.
+guests() {
+    cat "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null | awk '
+        { split($2, here, ":") }
+        $4 == "0A" { listens[here[2]] = 1 }
+        $4 == "01" && here[1] !~ /0100007F$/ { port[++n] = here[2] }
+        END { for (i = 1; i <= n; i++) count += port[i] in listens; print count + 0 }'
 }
 
 # What a run that was broken off has made and not started: its name would be in the way. Nothing is in it yet.

@@ -63,7 +63,6 @@ def read(release: Release, path: str = "/opt/lean-llm/stacks/app/compose.yaml") 
         ("/app:1.2", "/app:latest", "the image 'registry.example.com:5000/app:latest' is not pinned"),
         ("/app:1.2", "/app:stable", "the image 'registry.example.com:5000/app:stable' is not pinned"),
         ("/app:1.2", "/app@sha256:12", "the image 'registry.example.com:5000/app@sha256:12' is not pinned"),
-        ("image: registry.example.com:5000/app:1.2", "build: .", "the image None is not pinned"),
         ('healthcheck: {test: ["CMD", "true"]}', "stop_signal: SIGINT", "has no health check"),
         ('{test: ["CMD", "true"]}', "{disable: true}", "has no health check"),
         ('{test: ["CMD", "true"]}', '{test: ["NONE"]}', "has no health check"),
