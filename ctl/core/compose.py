@@ -65,7 +65,7 @@ def complete(
         mounts = _mounts(fragment, directory, mounted, skip=service.meta.reloaded)
         mark = fingerprint(
             [
-                json.dumps(fragment, sort_keys=True),
+                json.dumps({**fragment, "deploy": {**fragment["deploy"], "replicas": 1}}, sort_keys=True),
                 *(digest(values[key]) for key in _references(fragment) if key in values),
                 *(f"{path}={mounted[path].sha}" for path in mounts),
             ]

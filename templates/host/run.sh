@@ -169,6 +169,8 @@ roll() {
         fi
         logged retire "$old" || failed roll "$name"
     done
+    # Their number may be another now, too.
+    logged compose up -d --no-deps --no-build --no-recreate --wait --wait-timeout "$limit" "$name" || failed up "$name"
     event healthy "$name"
 }
 

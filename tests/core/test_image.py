@@ -138,6 +138,11 @@ def test_inner_networks() -> None:
         rendered(STACK.replace("[default, data]", "[date]"))
 
 
+def test_another_number_of_replicas_is_not_another_container() -> None:
+    marks = {rendered(STACK.replace("replicas: 3", f"replicas: {n}")).containers[1].fingerprint for n in (2, 3)}
+    assert len(marks) == 1
+
+
 def test_replicas_want_memory_each() -> None:
     assert rendered().memory - rendered(STACK.replace("replicas: 3, ", "")).memory == 200
 
