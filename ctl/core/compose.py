@@ -57,7 +57,7 @@ def complete(
         raise InvalidFile(source, "no service is in it", path="services")
     for name, fragment in services.items():
         _settle_shape(fragment, source, f"services.{name}")
-        _apply(fragment, override, service, stack=stack, first=name == service.name)
+        _apply(fragment, override, service, first=name == service.name)
         context = _build(fragment, contexts, directory, files)
         _check(fragment, name, source, proxy=service.kind == "proxy")
         fragment.setdefault("restart", "unless-stopped")
@@ -132,7 +132,7 @@ def _build(fragment: dict[str, Any], contexts: Contexts, directory: str, files: 
     return path
 
 
-def _apply(fragment: dict[str, Any], override: ServiceOverride, service: Service, *, stack: str, first: bool) -> None:
+def _apply(fragment: dict[str, Any], override: ServiceOverride, service: Service, *, first: bool) -> None:
     if override.networks:
         given = fragment.get("networks", {})
         own = dict.fromkeys(given) if isinstance(given, list) else given
@@ -144,8 +144,7 @@ def _apply(fragment: dict[str, Any], override: ServiceOverride, service: Service
     if override.replicas is not None:
         if not service.meta.scales or override.address:
             why = "has a fixed address" if override.address else "does not say of itself that it scales"
-            path = f"services.{service.name}.replicas"
-            raise InvalidFile(f"stacks/{stack}/stack.yaml", f"{service.name} {why}", path=path)
+            raise InvalidFile(f"templates/{service.folder}/compose.yaml.j2", f"has no replicas: {service.name} {why}")
         fragment.setdefault("deploy", {})["replicas"] = override.replicas
     if override.memory is not None:
         fragment.setdefault("deploy", {}).setdefault("resources", {}).setdefault("limits", {})["memory"] = (

@@ -38,6 +38,7 @@ class HostEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vars: dict[str, Any] = {}
     services: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    replicas: dict[str, Annotated[int, msgspec.Meta(ge=1, le=50)]] = {}
 
 
 class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +62,7 @@ class Host:
     vars: Mapping[str, Any] = field(default_factory=dict)
     services: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    replicas: Mapping[str, int] = field(default_factory=dict)
 
 
 def decode_inventory(text: str, *, file: str) -> Inventory:
@@ -94,4 +96,5 @@ def find_host(inventory: Inventory, name: str) -> Host:
         vars={**defaults.vars, **entry.vars},
         services=entry.services,
         without=entry.without,
+        replicas=entry.replicas,
     )

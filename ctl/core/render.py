@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
+import msgspec
+
 from ctl.core import backup, compose
 from ctl.core.document import dump
 from ctl.core.errors import InvalidFile, MissingValue, TemplateFault
@@ -53,9 +55,15 @@ def render(
 
 def _memory(selection: Selection, folder: Service) -> int:
     """What a service declares, in megabytes: each of its replicas wants as much."""
-    own = selection.stack.services.get(folder.name) if folder.kind == "services" else None
     each = megabytes(folder.meta.requires.memory, file=folder.folder, path="requires.memory")
-    return each * ((own.replicas if own else None) or 1)
+    return each * ((_override(selection, folder).replicas if folder.kind == "services" else None) or 1)
+
+
+def _override(selection: Selection, service: Service) -> ServiceOverride:
+    """What the stack sets differently, and the host differently from that."""
+    own = selection.stack.services.get(service.name, ServiceOverride())
+    replicas = selection.host.replicas.get(service.name, own.replicas)
+    return msgspec.structs.replace(own, replicas=replicas)
 
 
 def _spare(selection: Selection) -> tuple[tuple[str, int], ...]:
@@ -167,7 +175,7 @@ class _Rendering:
         stack = self.selection.stack
         if service.kind == "proxy":
             return ServiceOverride(address=stack.network.proxy)
-        return stack.services.get(service.name, ServiceOverride())
+        return _override(self.selection, service)
 
     def file(self, path: str, target: str, values: Mapping[str, Any], phase: int, spec: FileSpec) -> File | None:
         """One rendered file, or None where the template renders to nothing."""

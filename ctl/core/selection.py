@@ -56,6 +56,9 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
             raise UnknownName("service of the stack", name, own, hint=f"left out for {host.name} in {source}")
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidFile(source, f"{doubled[0]} is in the stack already", path=f"hosts.{host.name}.services")
+    for name in host.replicas:
+        if name not in names or name in less:
+            raise UnknownName("service of this host", name, names, hint=f"replicas of {host.name} in {source}")
     services = _ordered([catalogue.get("services", name) for name in names if name not in less], stack)
     phases = catalogue.get("phases", "phases")
     proxy = catalogue.get("proxy", stack.proxy)

@@ -65,11 +65,11 @@ x-ctl:
 CONTEXT = Context("small/api", {"Dockerfile": (b"FROM scratch\n", False), "run": (b"#!/bin/sh\n", True)})
 
 
-def rendered(stack: str = STACK, api: str = API) -> Release:
+def rendered(stack: str = STACK, api: str = API, **host_has: Any) -> Release:
     own = {"services/page/compose.yaml.j2": PAGE, "services/api/compose.yaml.j2": api}
     catalogue = Catalogue({**samples.texts(), **own})
     host = samples.selection().host
-    host = type(host)(name="h1", address="203.0.113.1", user="root", port=22, stack="small")
+    host = type(host)(name="h1", address="203.0.113.1", user="root", port=22, stack="small", **host_has)
     templates = make_templates(catalogue.templates)
     chosen = select(host, decode_stack(stack, file="stack.yaml"), catalogue, templates, source="inventory.yaml")
     return render(chosen, samples.secrets_for(chosen), templates, {"small/api": CONTEXT}.__getitem__)
@@ -147,10 +147,18 @@ def test_replicas_want_memory_each() -> None:
     assert rendered().memory - rendered(STACK.replace("replicas: 3, ", "")).memory == 200
 
 
+def test_a_host_has_the_last_word_on_replicas() -> None:
+    assert api_file(rendered(replicas={"api": 5}))["services"]["api"]["deploy"]["replicas"] == 5
+    with pytest.raises(UnknownName, match="no service of this host is named 'ape'"):
+        rendered(replicas={"ape": 5})
+    with pytest.raises(InvalidFile, match="has no replicas: page does not say of itself that it scales"):
+        rendered(replicas={"page": 2})
+
+
 def test_who_keeps_state_has_no_replicas() -> None:
-    with pytest.raises(InvalidFile, match=r"services.api.replicas: api does not say of itself that it scales"):
+    with pytest.raises(InvalidFile, match="has no replicas: api does not say of itself that it scales"):
         rendered(api=API.replace("  scales: true\n", ""))
-    with pytest.raises(InvalidFile, match=r"services.api.replicas: api has a fixed address"):
+    with pytest.raises(InvalidFile, match="has no replicas: api has a fixed address"):
         rendered(STACK.replace("replicas: 3,", "replicas: 3, address: 172.30.0.9,"))
 
 
