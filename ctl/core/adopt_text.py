@@ -104,9 +104,7 @@ class Marks:
 
     def replace(self, data: Any, become: Callable[[Variable], str]) -> Any:
         """The data with every variable in its texts replaced."""
-        return each_text(
-            data, lambda text: "".join(p if isinstance(p, str) else become(p) for p in self.split(text))
-        )
+        return each_text(data, lambda text: "".join(p if isinstance(p, str) else become(p) for p in self.split(text)))
 
     def plain(self, text: str) -> str:
         """The text with the values of its variables. Raises LookupError with the name of one that has none."""

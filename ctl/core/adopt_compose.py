@@ -1,0 +1,462 @@
+"""Any Compose file → its services in one shape, with the line of everything that may have to be complained about.
+
+Read as Compose would: variables marked, `include` and `extends` followed. What Compose itself refuses, an unknown key
+above all, is refused here with its line.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from ctl.core.adopt_text import RESERVED, Marks
+from ctl.core.document import Document, convert, load
+from ctl.core.errors import InvalidFile
+
+MAX_FILES = 50
+
+Scalar = str | int | float | bool | None
+Strings = str | tuple[str, ...] | None
+Pairs = dict[str, Scalar] | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stands at a path beside the Compose file: a file's text (None: not text, or too large), or a folder's."""
+
+    text: str | None = None
+    entries: tuple[str, ...] | None = None
+    """Of a folder: the paths of its files, relative to it."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Of an env file: what it sets."""
+
+
+Look = Callable[[str], Found | None]
+"""A path relative to the Compose file's folder → what is there, or None. Handed in, so that the core reads no disk."""
+
+
+class Depends(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    condition: str = "service_started"
+    restart: bool | str = False
+    required: bool | str = True
+
+
+class EnvFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    path: str
+    required: bool | str = True
+    format: str = ""
+
+
+class Extends(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    service: str
+    file: str = ""
+
+
+class Include(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    path: str | tuple[str, ...]
+    project_directory: str = ""
+    env_file: Strings = None
+
+
+class PortSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    target: int | str
+    published: int | str | None = None
+    host_ip: str = ""
+    protocol: str = "tcp"
+    app_protocol: str = ""
+    mode: str = ""
+    name: str = ""
+
+
+class MountSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    type: str
+    target: str
+    source: str = ""
+    read_only: bool | str = False
+    bind: dict[str, Any] = {}
+    volume: dict[str, Any] = {}
+    tmpfs: dict[str, Any] = {}
+    image: dict[str, Any] = {}
+    consistency: str = ""
+
+
+class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a service mounts a config or a secret."""
+
+    source: str
+    target: str = ""
+    uid: str | int = ""
+    gid: str | int = ""
+    mode: str | int = ""
+
+
+class Blob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A config or a secret at the top of the file."""
+
+    file: str | None = None
+    content: str | None = None
+    environment: str | None = None
+    external: bool | str | dict[str, Any] = False
+    name: str | None = None
+    labels: Any = None
+    driver: Any = None
+    driver_opts: Any = None
+    template_driver: Any = None
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A service as people write it. What is `Any` is handed on as it is, and judged by Compose."""
+
+    image: str | None = None
+    build: str | dict[str, Any] | None = None
+    command: str | tuple[Scalar, ...] | None = None
+    entrypoint: str | tuple[Scalar, ...] | None = None
+    container_name: str | None = None
+    environment: Pairs = None
+    env_file: str | EnvFile | tuple[str | EnvFile, ...] | None = None
+    ports: tuple[int | str | PortSpec, ...] | None = None
+    expose: tuple[int | str, ...] | None = None
+    volumes: tuple[str | MountSpec, ...] | None = None
+    networks: dict[str, dict[str, Any] | None] | tuple[str, ...] | None = None
+    network_mode: str | None = None
+    depends_on: dict[str, Depends] | tuple[str, ...] | None = None
+    healthcheck: dict[str, Any] | None = None
+    deploy: dict[str, Any] | None = None
+    labels: Pairs = None
+    links: tuple[str, ...] | None = None
+    profiles: tuple[str, ...] | None = None
+    restart: str | bool | None = None
+    configs: tuple[str | Grant, ...] | None = None
+    secrets: tuple[str | Grant, ...] | None = None
+    extends: str | Extends | None = None
+    mem_limit: str | int | None = None
+    mem_reservation: str | int | None = None
+    scale: int | str | None = None
+    privileged: bool | str = False
+    cap_add: tuple[str, ...] | None = None
+    devices: tuple[str | dict[str, Any], ...] | None = None
+    device_cgroup_rules: tuple[str, ...] | None = None
+    security_opt: tuple[str, ...] | None = None
+    pid: str | None = None
+    ipc: str | None = None
+    uts: str | None = None
+    userns_mode: str | None = None
+    cgroup: str | None = None
+    cgroup_parent: str | None = None
+    use_api_socket: bool | str = False
+    volumes_from: tuple[str, ...] | None = None
+    external_links: tuple[str, ...] | None = None
+    provider: Any = None
+    credential_spec: Any = None
+    label_file: Any = None
+    models: Any = None
+    runtime: str | None = None
+    annotations: Any = None
+    attach: Any = None
+    blkio_config: Any = None
+    cap_drop: Any = None
+    cpu_count: Any = None
+    cpu_percent: Any = None
+    cpu_period: Any = None
+    cpu_quota: Any = None
+    cpu_rt_period: Any = None
+    cpu_rt_runtime: Any = None
+    cpu_shares: Any = None
+    cpus: Any = None
+    cpuset: Any = None
+    develop: Any = None
+    dns: Any = None
+    dns_opt: Any = None
+    dns_search: Any = None
+    domainname: Any = None
+    extra_hosts: Any = None
+    gpus: Any = None
+    group_add: Any = None
+    hostname: str | None = None
+    init: Any = None
+    isolation: Any = None
+    logging: Any = None
+    mac_address: Any = None
+    mem_swappiness: Any = None
+    memswap_limit: Any = None
+    oom_kill_disable: Any = None
+    oom_score_adj: Any = None
+    pids_limit: Any = None
+    platform: Any = None
+    post_start: Any = None
+    pre_stop: Any = None
+    pull_policy: Any = None
+    pull_refresh_after: Any = None
+    read_only: Any = None
+    shm_size: Any = None
+    stdin_open: Any = None
+    stop_grace_period: Any = None
+    stop_signal: Any = None
+    storage_opt: Any = None
+    sysctls: Any = None
+    tmpfs: str | tuple[str, ...] | None = None
+    tty: Any = None
+    ulimits: Any = None
+    user: Any = None
+    working_dir: Any = None
+
+
+class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    services: dict[str, Entry] = {}
+    volumes: dict[str, dict[str, Any] | None] | None = None
+    networks: dict[str, dict[str, Any] | None] | None = None
+    configs: dict[str, Blob] | None = None
+    secrets: dict[str, Blob] | None = None
+    include: tuple[str | Include, ...] | None = None
+    models: Any = None
+    name: str = ""
+    version: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a part of the project came from: its document, and the path to it there."""
+
+    document: Document
+    path: tuple[str | int, ...]
+
+    def fault(self, *more: str | int, problem: str, hint: str = "") -> InvalidFile:
+        path = (*self.path, *more)
+        shown = ".".join(str(part) for part in path)
+        return InvalidFile(self.document.file, problem, line=self.line(*more), path=shown, hint=hint)
+
+    def line(self, *more: str | int) -> int | None:
+        """Of the deepest part of the path that is in this document (what came by `extends` stands elsewhere)."""
+        path = (*self.path, *more)
+        lines = (self.document.line(path[:end]) for end in range(len(path), 0, -1))
+        return next((line for line in lines if line), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A Compose project: services by name, with paths relative to the folder of the file that was named."""
+
+    name: str
+    services: Mapping[str, Entry]
+    sources: Mapping[str, Source]
+    volumes: Mapping[str, Mapping[str, Any]]
+    networks: Mapping[str, Mapping[str, Any]]
+    configs: Mapping[str, Blob]
+    secrets: Mapping[str, Blob]
+    top: Source
+
+
+def read(text: str, file: str, look: Look, marks: Marks) -> Project:
+    """Raises InvalidFile. `file` is the name in messages; its folder is where `look` looks."""
+    reader = _Reader(look, marks)
+    top = reader.document(text, file)
+    parts = reader.open(top, "")
+    if not parts.services:
+        raise InvalidFile(file, "has no services", hint="is it a Compose file?")
+    return parts
+
+
+class _Reader:
+    def __init__(self, look: Look, marks: Marks) -> None:
+        self.look, self.marks = look, marks
+        self.read_files = 0
+        self.documents: dict[str, Document] = {}
+
+    def document(self, text: str, file: str) -> Document:
+        """With variables marked and `x-…` left out."""
+        self.read_files += 1
+        if self.read_files > MAX_FILES:
+            raise InvalidFile(file, f"includes or extends more than {MAX_FILES} files")
+        if odd := RESERVED.search(text):
+            line = text.count("\n", 0, odd.start()) + 1
+            raise InvalidFile(file, f"the character U+{ord(odd[0]):04X} may not stand in it", line=line)
+        document = load(text, file=file)
+        return replace(document, data=self._marked(document, (), document.data))
+
+    def _marked(self, document: Document, path: tuple[str | int, ...], data: Any) -> Any:
+        if isinstance(data, dict):
+            return {
+                key: self._marked(document, (*path, key), value)
+                for key, value in data.items()
+                if not (key.startswith("x-") and len(path) != 1 and "environment" not in path and "labels" not in path)
+            }
+        if isinstance(data, list):
+            return [self._marked(document, (*path, at), value) for at, value in enumerate(data)]
+        if isinstance(data, str) and "$" in data:
+            try:
+                return self.marks.read(data)
+            except ValueError as error:
+                raise Source(document, path).fault(problem=str(error)) from None
+        return data
+
+    def open(self, document: Document, folder: str) -> Project:
+        top = convert(document, _Top)
+        source = Source(document, ())
+        services, sources = dict[str, Entry](), dict[str, Source]()
+        merged: dict[str, dict[str, Any]] = {"volumes": {}, "networks": {}, "configs": {}, "secrets": {}}
+        for at, include in enumerate(top.include or ()):
+            for inner in self._included(include, source, at, folder):
+                services |= inner.services
+                sources |= inner.sources
+                for kind, whole in merged.items():
+                    whole |= getattr(inner, kind)
+        for name in top.services:
+            services[name] = self._service(document, name, folder, ())
+            sources[name] = Source(document, ("services", name))
+        for kind, whole in merged.items():
+            own = getattr(top, kind) or {}
+            whole |= {
+                key: _moved(value, folder) if isinstance(value, Blob) else value or {} for key, value in own.items()
+            }
+        name = top.name if RESERVED.search(top.name) is None else ""  # a name that a variable holds is none yet
+        return Project(name, services, sources, top=source, **merged)
+
+    def _included(self, include: str | Include, source: Source, at: int, folder: str) -> list[Project]:
+        given = Include(path=include) if isinstance(include, str) else include
+        if given.env_file or given.project_directory:
+            raise source.fault("include", at, problem="an include with settings of its own cannot be taken")
+        paths = (given.path,) if isinstance(given.path, str) else given.path
+        if len(paths) != 1:
+            raise source.fault("include", at, problem="an include of several files in one is not understood")
+        path = _join(folder, self.plain(paths[0], source, "include", at))
+        return [self.open(self._file(path, source, "include", at), posixpath.dirname(path))]
+
+    def _file(self, path: str, source: Source, *more: str | int) -> Document:
+        if path not in self.documents:
+            found = self.look(path)
+            if found is None or found.text is None:
+                raise source.fault(*more, problem=f"{path} is not beside the file, or no text")
+            self.documents[path] = self.document(found.text, path)
+        return self.documents[path]
+
+    def _service(self, document: Document, name: str, folder: str, above: tuple[str, ...]) -> Entry:
+        """With what it extends, the way Compose merges: mappings by key, lists one after the other."""
+        entry = convert(document, _Top).services.get(name)
+        source = Source(document, ("services", name))
+        mark = f"{document.file} {name}"
+        if entry is None:
+            raise InvalidFile(document.file, f"there is no service {name!r} to extend")
+        if mark in above:
+            raise source.fault("extends", problem="extends itself")
+        entry = _moved(entry, folder)
+        if entry.extends is None:
+            return entry
+        wanted = Extends(entry.extends) if isinstance(entry.extends, str) else entry.extends
+        other, inside = document, folder
+        if wanted.file:
+            path = _join(folder, self.plain(wanted.file, source, "extends"))
+            other, inside = self._file(path, source, "extends"), posixpath.dirname(path)
+        base = self._service(other, self.plain(wanted.service, source, "extends"), inside, (*above, mark))
+        return _merged(base, entry)
+
+    def plain(self, text: str, source: Source, *more: str | int) -> str:
+        try:
+            return self.marks.plain(text)
+        except LookupError as error:
+            raise no_value(str(error.args[0]), source, *more) from None
+
+
+def no_value(name: str, source: Source, *more: str | int) -> InvalidFile:
+    return source.fault(
+        *more, problem=f"{name} has no value, and one is needed here", hint=f"write {name}=… into .env beside the file"
+    )
+
+
+def _join(folder: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, path))
+
+
+def _moved(entry: Any, folder: str) -> Any:
+    """With the relative paths of a file in another folder seen from the first one's."""
+    if not folder:
+        return entry
+    if isinstance(entry, Blob):
+        return msgspec.structs.replace(entry, file=_join(folder, entry.file)) if entry.file else entry
+
+    def mount(volume: str | MountSpec) -> str | MountSpec:
+        if isinstance(volume, str):
+            return f"./{_join(folder, volume)}" if volume.startswith(".") else volume
+        if volume.type == "bind" and volume.source.startswith("."):
+            return msgspec.structs.replace(volume, source=f"./{_join(folder, volume.source)}")
+        return volume
+
+    files = env_files(entry)
+    return msgspec.structs.replace(
+        entry,
+        volumes=None if entry.volumes is None else tuple(map(mount, entry.volumes)),
+        env_file=tuple(msgspec.structs.replace(file, path=_join(folder, file.path)) for file in files) or None,
+    )
+
+
+def env_files(entry: Entry) -> tuple[EnvFile, ...]:
+    given = entry.env_file
+    files = () if given is None else given if isinstance(given, tuple) else (given,)
+    return tuple(EnvFile(file) if isinstance(file, str) else file for file in files)
+
+
+def pairs(given: Pairs) -> dict[str, str | None]:
+    """`environment` or `labels` in either form → texts by name; None where no value is given."""
+    if given is None:
+        return {}
+    if isinstance(given, dict):
+        return {name: text(value) for name, value in given.items()}
+    split = [item.partition("=") for item in given]
+    return {name: value if mark else None for name, mark, value in split}
+
+
+def text(value: Scalar) -> str | None:
+    """A scalar as Compose hands it to a container."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value).removesuffix(".0")
+
+
+def truth(value: bool | str) -> bool:
+    return value if isinstance(value, bool) else value.strip().lower() in {"true", "1", "yes", "y", "on"}
+
+
+def depends(entry: Entry) -> dict[str, Depends]:
+    given = entry.depends_on or {}
+    return dict(given) if isinstance(given, dict) else {name: Depends() for name in given}
+
+
+_REPLACED = ("command", "entrypoint", "healthcheck", "extends")
+
+
+def _merged(base: Entry, own: Entry) -> Entry:
+    """What `extends` makes of two services."""
+    result: dict[str, Any] = {}
+    for name in Entry.__struct_fields__:
+        old, new = getattr(base, name), getattr(own, name)
+        if name in {"environment", "labels"}:
+            old, new = pairs(old) or None, pairs(new) or None
+        if name == "depends_on":
+            old, new = depends(base) or None, depends(own) or None
+        if name == "extends":
+            result[name] = None
+        elif new is None or new == getattr(_EMPTY, name):
+            result[name] = old
+        elif old is None or name in _REPLACED or type(old) is not type(new):
+            result[name] = new
+        elif isinstance(new, dict):
+            result[name] = _deep(old, new)
+        elif isinstance(new, tuple):
+            result[name] = (*old, *(item for item in new if item not in old))
+        else:
+            result[name] = new
+    return Entry(**result)
+
+
+def _deep(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{key: _deep(old.get(key), value) for key, value in new.items()}}
+    return new
+
+
+_EMPTY = Entry()
