@@ -375,7 +375,8 @@ def _moved(entry: Any, folder: str) -> Any:
     if not folder:
         return entry
     if isinstance(entry, Blob):
-        return msgspec.structs.replace(entry, file=_join(folder, entry.file)) if entry.file else entry
+        moved: Blob = msgspec.structs.replace(entry, file=_join(folder, entry.file)) if entry.file else entry
+        return moved
 
     def mount(volume: str | MountSpec) -> str | MountSpec:
         if isinstance(volume, str):
@@ -390,6 +391,11 @@ def _moved(entry: Any, folder: str) -> Any:
         volumes=None if entry.volumes is None else tuple(map(mount, entry.volumes)),
         env_file=tuple(msgspec.structs.replace(file, path=_join(folder, file.path)) for file in files) or None,
     )
+
+
+def relative(path: str) -> str:
+    """Of a path as the file writes it: what `Look` takes."""
+    return posixpath.normpath(path)
 
 
 def env_files(entry: Entry) -> tuple[EnvFile, ...]:

@@ -16,7 +16,7 @@ _URL = re.compile(
     r"(?P<tls>https?)://(localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(:(?P<port>\d+))?(?P<path>/[A-Za-z0-9._/-]*)?"
 )
 _PORT = re.compile(
-    r"(?:(?:\[[0-9a-fA-F:.]+\]|[0-9.]+|[\w.-]+):)?(?:(?P<published>\d*)(?:-\d+)?:)?(?P<target>\d+)(?:-\d+)?(?:/(?P<kind>\w+))?"
+    r"(?:(?:\[[0-9a-fA-F:.]+\]|\d+\.[\d.]+|[A-Za-z][\w.-]*):)?(?:(?P<published>\d*)(?:-\d+)?:)?(?P<target>\d+)(?:-\d+)?(?:/(?P<kind>\w+))?"
 )
 _NAMES = ("app", "web", "webserver", "server", "frontend", "ui", "webui", "gateway", "nginx", "proxy", "dashboard")
 
@@ -104,7 +104,7 @@ def _score(service: str, services: Mapping[str, Entry], ports: tuple[Port, ...],
     score += 100 * bool(_told(entry)) + 50 * bool(pages) + 20 * bool(entry.expose) + 10 * about.http
     score += 15 * any(True for _ in health_urls(entry))
     score += 40 * (service == name) + 15 * (
-        service in _NAMES or service.startswith(f"{name}-") and service[len(name) + 1 :] in _NAMES
+        service in _NAMES or (service.startswith(f"{name}-") and service[len(name) + 1 :] in _NAMES)
     )
     score += 5 * min(len(depends(entry)), 5)
     return score

@@ -61,6 +61,7 @@ class Mounts:
         read_only = truth(spec.read_only)
         if spec.type == "tmpfs":
             return {"type": "tmpfs", "target": spec.target, **({"tmpfs": spec.tmpfs} if spec.tmpfs else {})}
+        where: str | None
         if spec.type == "volume":
             where = self._volume(spec, source, at, say)
         elif spec.type == "bind":

@@ -14,19 +14,19 @@ from ctl.core.adopt_text import Marks, Variable
 from ctl.core.secret import SecretSpec, weakness
 
 _WORDS = frozenset(
-    """PASSWORD PASSWD PASS PASSPHRASE PWD PW SECRET SECRETS TOKEN APIKEY KEY KEYS SALT PEPPER CREDENTIAL CREDENTIALS DBPASS
-    AUTHKEY PASSWORT PSK""".split()  # noqa: SIM905
+    """PASSWORD PASSWD PASS PASSPHRASE PWD PW SECRET SECRETS TOKEN APIKEY KEY KEYS SALT PEPPER CREDENTIAL CREDENTIALS
+    DBPASS AUTHKEY PASSWORT PSK""".split()  # noqa: SIM905
 )
 _HARMLESS_ENDS = frozenset(
-    """FILE PATH DIR URL URI ENABLED ENABLE DISABLED DISABLE REQUIRED LENGTH EXPIRY EXPIRES EXPIRATION EXPIRE TTL TYPE NAME
-    HEADER POLICY MIN MAX SIZE HOURS DAYS MINUTES SECONDS TIME TIMEOUT LIFETIME ALGORITHM ALG ISSUER AUDIENCE METHOD MODE
-    FORMAT PREFIX SUFFIX ENDPOINT HOST PORT USER USERNAME EMAIL ID IDS LIMIT COUNT RESET LOGIN ROUNDS SERVICE STORE PROVIDER
-    CLAIM CLAIMS FIELD VERSION IN ROTATION STRATEGY""".split()  # noqa: SIM905
+    """FILE PATH DIR URL URI ENABLED ENABLE DISABLED DISABLE REQUIRED LENGTH EXPIRY EXPIRES EXPIRATION EXPIRE TTL TYPE
+    NAME HEADER POLICY MIN MAX SIZE HOURS DAYS MINUTES SECONDS TIME TIMEOUT LIFETIME ALGORITHM ALG ISSUER AUDIENCE METHOD MODE
+    FORMAT PREFIX SUFFIX ENDPOINT HOST PORT USER USERNAME EMAIL ID IDS LIMIT COUNT RESET LOGIN ROUNDS SERVICE STORE
+    PROVIDER CLAIM CLAIMS FIELD VERSION IN ROTATION STRATEGY""".split()  # noqa: SIM905
 )
 _PUBLIC = frozenset({"PUBLIC", "SITE", "PUBLISHABLE", "KEYBOARD", "PRIMARY", "FOREIGN"})
 _OTHERS = frozenset(
-    """OPENAI ANTHROPIC CLAUDE GEMINI GOOGLE GITHUB GITLAB BITBUCKET AWS AZURE S3 R2 SMTP MAIL MAILER EMAIL IMAP SENDGRID
-    MAILGUN POSTMARK RESEND STRIPE PAYPAL TWILIO SLACK DISCORD TELEGRAM CLOUDFLARE TUNNEL OAUTH OAUTH2 OIDC SSO LDAP SAML
+    """OPENAI ANTHROPIC CLAUDE GEMINI GOOGLE GITHUB GITLAB BITBUCKET AWS AZURE S3 R2 SMTP MAIL MAILER EMAIL IMAP
+    SENDGRID MAILGUN POSTMARK RESEND STRIPE PAYPAL TWILIO SLACK DISCORD TELEGRAM CLOUDFLARE TUNNEL OAUTH OAUTH2 OIDC SSO LDAP SAML
     SENTRY HF HUGGINGFACE HUGGING REPLICATE MISTRAL COHERE GROQ DEEPSEEK ELEVENLABS TAILSCALE TS LICENSE OPENROUTER CLIENT
     TURNSTILE CAPTCHA RECAPTCHA HCAPTCHA VAPID TAVILY BRAVE SERPAPI SERPER PINECONE NGROK MAXMIND TMDB UNSPLASH GIPHY
     FACEBOOK TWITTER LINKEDIN APPLE MICROSOFT NOTION AIRTABLE JINA FIRECRAWL VOYAGE BACKBLAZE DROPBOX""".split()  # noqa: SIM905
@@ -174,6 +174,12 @@ class Secrets:
                 del self.groups[name]
                 self.left.append((group.places[0], group.value))
 
+    def grant(self, name: str, value: str | None) -> None:
+        """A secret that the file mounts under this name."""
+        group = self.groups.setdefault(name, _Group(name))
+        group.value = value if group.value is None else group.value
+        group.places.append(Place("secrets", name))
+
     def mark(self, key: str, text: str | None) -> str | None:
         """The text of an environment value with its secrets marked."""
         if text is None:
@@ -185,13 +191,7 @@ class Secrets:
             )
             if group:
                 hole = self.marks.mark(Variable(group.name, value))
-                text = (
-                    hole
-                    if text == value
-                    else _ADDRESS.sub(
-                        lambda m, v=value, h=hole: m["before"] + (h if m["password"] == v else m["password"]), text
-                    )
-                )  # type: ignore[misc]
+                text = hole if text == value else _in_address(text, value, hole)
         return text
 
     def mark_command(self, text: str) -> str:
@@ -210,6 +210,10 @@ class Secrets:
     def declare(self, prefix: str) -> dict[str, Declared]:
         """By the name that the variables have in the marked texts."""
         return {name: _declare(group, prefix) for name, group in self.groups.items()}
+
+
+def _in_address(text: str, password: str, hole: str) -> str:
+    return _ADDRESS.sub(lambda at: at["before"] + (hole if at["password"] == password else at["password"]), text)
 
 
 def _is_password(key: str) -> bool:

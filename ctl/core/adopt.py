@@ -1,0 +1,555 @@
+"""A Compose file that people have → a template folder of ours, and a report: what was taken, changed and left open.
+
+`adopt` is the whole way: read (adopt_compose), find the door (adopt_door), settle the secrets (adopt_secrets), turn
+every container into its fragment (adopt_service, adopt_mounts), and write it all (here). Nothing is guessed in
+silence: what is not in the file stands in the report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from ctl.core import adopt_compose
+from ctl.core.adopt_compose import Blob, Entry, Look, Project, Source, depends, env_files, no_value, pairs, truth
+from ctl.core.adopt_door import Door, Port, find_door, port_of
+from ctl.core.adopt_images import known
+from ctl.core.adopt_mounts import Mounts
+from ctl.core.adopt_secrets import Declared, Part, Secrets
+from ctl.core.adopt_service import Ground, container, floating, rehost
+from ctl.core.adopt_text import Marks, Spelling, Variable, comment, each_text, without_jinja
+from ctl.core.errors import UsageError
+from ctl.core.secret import SecretSpec
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One sentence of the report. `open` is what a person still has to do or to look at."""
+
+    kind: Literal["taken", "changed", "open"]
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The template folder (path inside it → text), the secrets' values that the file held, and the report."""
+
+    name: str
+    files: Mapping[str, str]
+    kept: Mapping[str, str]
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person says beside the file: dangers allowed by name, versions for images that have none."""
+
+    allow: Collection[str] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+def proper_name(text: str) -> str:
+    """A project's or a folder's name as that of a service, or nothing."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:41].strip("-")
+    return name if _NAME.fullmatch(name) else ""
+
+
+def adopt(text: str, file: str, look: Look, name: str, wishes: Wishes, taken: Collection[str] = ()) -> Adopted:
+    """`name` may be empty: then it is the project's own. `taken` are names that the stack's network knows already.
+
+    Raises InvalidFile with the line, UsageError for a name or a wish that fits nothing.
+    """
+    env = look(".env")
+    marks = Marks(env.values if env else {})
+    project = adopt_compose.read(text, file, look, marks)
+    name = name or proper_name(project.name)
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name for a service", hint="lower-case letters, digits and -; give one: NAME")
+    if name in taken:
+        raise UsageError(f"there is a service {name} already", hint="give this one another name")
+    return _Adoption(project, marks, look, name, wishes, taken).whole(file)
+
+
+class _Adoption:
+    """One import, from the project as it was read to the files."""
+
+    def __init__(
+        self, project: Project, marks: Marks, look: Look, name: str, wishes: Wishes, taken: Collection[str]
+    ) -> None:
+        self.project, self.marks, self.look, self.name = project, marks, look, name
+        self.wishes, self.taken = wishes, taken
+        self.notes: list[Note] = []
+        self.spelling = Spelling()
+        self.prefix = name.upper().replace("-", "_")
+        self.secrets = Secrets(marks)
+        self.declared: dict[str, Declared] = {}
+        self.vars: dict[str, dict[str, Any]] = {}
+        self.used: set[str] = set()
+
+    def say(self, kind: Literal["taken", "changed", "open"], about: str, text: str) -> None:
+        note = Note(kind, about, text)
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def whole(self, file: str) -> Adopted:
+        services = self.chosen()
+        sources = self.project.sources
+        environment = {name: self.environment(name, entry) for name, entry in services.items()}
+        plain = {name: self.plain(name, entry) for name, entry in services.items()}
+        if loose := floating(plain, sources, self.wishes.pins):
+            raise loose
+        ports = {name: self.ports(name, entry) for name, entry in plain.items()}
+        door = find_door({name: self.shown(entry) for name, entry in plain.items()}, ports, self.name)
+        self.settle(plain, environment)
+        ground = self.ground(plain, door)
+        fragments = {}
+        for name, entry in plain.items():
+            own = ground.names[name]
+            entry = msgspec.structs.replace(entry, **self.commands(name, entry))
+            values = self.values(name, environment[name], door, ports[name], ground)
+            fragments[own] = container(
+                name,
+                entry,
+                sources[name],
+                ground,
+                values,
+                lambda kind, said, own=own: self.say(kind, own, said),  # type: ignore[misc]
+            )
+        self.check_wishes(ground)
+        self.say_ports(ports, door, ground)
+        block = self.block(file, door, ground, fragments, plain)
+        return Adopted(self.name, self.files(fragments, ground, block, file), self.kept(), tuple(self.notes))
+
+    # What there is.
+
+    def chosen(self) -> dict[str, Entry]:
+        """The services without a profile, as Compose starts them."""
+        services = {name: entry for name, entry in self.project.services.items() if not entry.profiles}
+        for name, entry in self.project.services.items():
+            if name not in services:
+                self.say(
+                    "changed",
+                    name,
+                    f"is left out: it is started with the profile {', '.join(entry.profiles or ())} only",
+                )
+        if not services:
+            first = next(iter(self.project.services))
+            raise self.project.sources[first].fault(
+                "profiles", problem="every service has a profile", hint="take one out"
+            )
+        for name, entry in services.items():
+            for other in depends(entry):
+                if other not in self.project.services:
+                    raise self.project.sources[name].fault(
+                        "depends_on", other, problem=f"there is no service {other!r}"
+                    )
+        return services
+
+    def environment(self, name: str, entry: Entry) -> dict[str, str | None]:
+        """Marked texts: what the env files say, and over it what `environment` says."""
+        values: dict[str, str | None] = {}
+        for file in env_files(entry):
+            path = adopt_compose.relative(self.value(file.path, name, "env_file"))
+            found = self.look(path)
+            if found is None:
+                if truth(file.required):
+                    raise self.project.sources[name].fault(
+                        "env_file", problem=f"{path} is not beside the file", hint="put it there: its values come along"
+                    )
+                continue
+            values |= found.values
+        return values | pairs(entry.environment)
+
+    def value(self, text: str, name: str, *more: str | int) -> str:
+        try:
+            return self.marks.plain(text)
+        except LookupError as error:
+            raise no_value(str(error.args[0]), self.project.sources[name], *more) from None
+
+    def plain(self, name: str, entry: Entry) -> Entry:
+        """With every variable settled where no secret can stand."""
+        settled: dict[str, Any] = {}
+        for key in Entry.__struct_fields__:
+            given = getattr(entry, key)
+            if key in {"environment", "command", "entrypoint", "healthcheck", "ports"} or given is None:
+                continue
+            builtins = msgspec.to_builtins(given)
+            settled[key] = each_text(builtins, lambda text, key=key: self.value(text, name, key))  # type: ignore[misc]
+        rest = {"command": entry.command, "entrypoint": entry.entrypoint, "healthcheck": entry.healthcheck}
+        try:
+            return msgspec.convert({**settled, **{k: v for k, v in rest.items() if v is not None}}, Entry)
+        except msgspec.ValidationError as error:
+            raise self.project.sources[name].fault(problem=str(error)) from None
+
+    def shown(self, entry: Entry) -> Entry:
+        """As it is to be looked at, not written: with what its check says once the variables have their values."""
+        check = self.marks.replace(entry.healthcheck, lambda variable: variable.value or "")
+        return msgspec.structs.replace(entry, healthcheck=check)
+
+    def ports(self, name: str, entry: Entry) -> tuple[Port, ...]:
+        del entry
+        found = []
+        for at, given in enumerate(self.project.services[name].ports or ()):
+            text = msgspec.to_builtins(given)
+            # Where it is published is of no interest here, and may well be a variable without a value.
+            plain = self.marks.replace(text, lambda variable: variable.value or "")
+            port = port_of(msgspec.convert(plain, int | str | adopt_compose.PortSpec))
+            if port is None or not 0 < port.target < 65536:
+                raise self.project.sources[name].fault("ports", at, problem=f"{plain!r} is no port")
+            found.append(port)
+        return tuple(found)
+
+    # Secrets and variables.
+
+    def settle(self, services: Mapping[str, Entry], environment: dict[str, dict[str, str | None]]) -> None:
+        self.secrets.find(
+            {
+                name: Part(
+                    environment[name],
+                    tuple(_texts([entry.command, entry.entrypoint, entry.healthcheck])),
+                    known(entry.image or "").part,
+                )
+                for name, entry in services.items()
+            }
+        )
+        for values in environment.values():
+            for key in values:
+                values[key] = self.secrets.mark(key, values[key])
+        self.declared = self.secrets.declare(self.prefix)
+        for place, _ in self.secrets.left:
+            self.say(
+                "open",
+                place.service,
+                f"{place.key} stays as it is: the file does not show who else knows it. Where the application can be told"
+                " another one, make it a secret",
+            )
+
+    def become(self, variable: Variable) -> str:
+        """What stands in the template for a variable."""
+        declared = self.declared.get(variable.name)
+        if declared is not None:
+            self.used.add(variable.name)
+            empty = " or ''" if declared.spec.optional else ""
+            return self.spelling.expression(f"secret('{declared.name}'){empty}")
+        if variable.value is not None:
+            return variable.value
+        name = (
+            f"{self.prefix}_{variable.name}".lower()
+            if not variable.name.upper().startswith(self.prefix)
+            else variable.name.lower()
+        )
+        if name not in self.vars:
+            about = (
+                comment(self.marks.replace(variable.about, lambda inner: inner.name))
+                or f"the Compose file's {variable.name}"
+            )
+            self.vars[name] = {"about": about, **({} if variable.about else {"default": ""})}
+            need = "has to be set" if variable.about else "is empty where it is not set"
+            self.say(
+                "open", f"vars.{name}", f"{variable.name} has no value in the file; {need}: hosts.HOST.vars.{name}"
+            )
+        return "{}".format(self.spelling.expression(f"vars.{name}"))
+
+    def spelled(self, data: Any) -> Any:
+        return self.marks.replace(data, self.become)
+
+    def values(
+        self, name: str, environment: Mapping[str, str | None], door: Door, ports: tuple[Port, ...], ground: Ground
+    ) -> dict[str, str]:
+        """The container's environment as it stands in the template."""
+        # The door alone is on the stack's network, where its parts' names may be those of others.
+        doubtful = {old: new for old, new in ground.names.items() if old in self.taken and old != name}
+        hosts = rehost(doubtful if name == door.service and len(ground.names) > 1 else {})
+        out: dict[str, str] = {}
+        for key, text in environment.items():
+            if text is None:
+                if key in self.marks.values:
+                    out[key] = self.marks.values[key]
+                else:
+                    self.say("changed", ground.names[name], f"{key} comes from whoever starts Compose, and is left out")
+                continue
+            moved = hosts(key, text)
+            if moved != text:
+                self.say("changed", ground.names[name], f"{key} names a container by its name in the stack")
+            if name == door.service and (url := self.self_address(key, moved, door, ports)):
+                self.say("changed", ground.names[name], f"{key} is the door's address, route.url")
+                out[key] = url
+                continue
+            out[key] = self.spelled(moved)
+        return out
+
+    def self_address(self, key: str, text: str, door: Door, ports: tuple[Port, ...]) -> str | None:
+        """The address at which the application believes to be reached, where the file says that of a try at home."""
+        try:
+            plain = self.marks.plain(text)
+        except LookupError:
+            return None
+        found = re.fullmatch(r"https?://([\w.-]+)(?::(\d+))?(/?)", plain)
+        if not (found and door.http and re.search(r"URL|URI|ORIGIN|DOMAIN|ADDRESS", key, re.IGNORECASE)):
+            return None
+        home = re.fullmatch(
+            r"localhost|127\.0\.0\.1|0\.0\.0\.0|([\w-]+\.)*example\.(com|org|net)|your-?domain\.\w+", found[1]
+        )
+        own = {port.published for port in ports} | {str(door.port)}
+        if home is None or (found[2] and found[2] not in own):
+            return None
+        return self.spelling.expression("route.url") + found[3]
+
+    def commands(self, name: str, entry: Entry) -> dict[str, Any]:
+        del name
+        given = {
+            key: getattr(entry, key)
+            for key in ("command", "entrypoint", "healthcheck")
+            if getattr(entry, key) is not None
+        }
+        marked = each_text(given, self.secrets.mark_command)
+        out: dict[str, Any] = self.spelled(marked)
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in out.items()}
+
+    # The whole.
+
+    def ground(self, services: Mapping[str, Entry], door: Door) -> Ground:
+        names = {name: self.own_name(name, door) for name in services}
+        if len(set(names.values())) < len(names):
+            raise UsageError(
+                f"two containers would have one name: {', '.join(sorted(names.values()))}", hint="rename one"
+            )
+        mounts = Mounts(
+            self.name,
+            self.look,
+            self.spelling,
+            self._settled(self.project.volumes),
+            self.wishes.allow,
+            self.project.top,
+        )
+        configs = {key: self.config(key, blob, mounts) for key, blob in self.project.configs.items()}
+        granted = {key: self.granted(key, blob) for key, blob in self.project.secrets.items()}
+        networks = self.networks(services) if len(services) > 1 else {}
+        for name, own in names.items():
+            if name != own and len(names) > 1:
+                self.say("changed", own, f"is the file's {name}, and still known by that name to the others")
+        return Ground(self.name, names, door, mounts, self.wishes.allow, self.wishes.pins, networks, configs, granted)
+
+    def _settled(self, volumes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        try:
+            return each_text(volumes, self.marks.plain)  # type: ignore[no-any-return]
+        except LookupError as error:
+            raise no_value(str(error.args[0]), self.project.top, "volumes") from None
+
+    def own_name(self, name: str, door: Door) -> str:
+        if name == door.service:
+            return self.name
+        plain = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")
+        return plain if plain.startswith(f"{self.name}-") else f"{self.name}-{plain}"
+
+    def networks(self, services: Mapping[str, Entry]) -> dict[str, str]:
+        """The file's own networks, without fixed addresses and names; the one that it does not name is `default`."""
+        own = self.name.replace("-", "_")
+        out = {"default": f"{own}_parts"}
+        for name, about in self.project.networks.items():
+            if about.get("external"):
+                self.say("changed", name, "this network is made outside of the file, and left out")
+            elif name != "default" and any(name in (entry.networks or ()) for entry in services.values()):
+                out[name] = f"{own}_{re.sub('[^a-z0-9]+', '_', name.lower())}"
+        for name, entry in services.items():
+            fixed = isinstance(entry.networks, dict) and any("address" in str(v) for v in entry.networks.values())
+            if fixed:
+                self.say("changed", name, "its fixed address is left out: containers are found by name")
+        return out
+
+    def config(self, key: str, blob: Blob, mounts: Mounts) -> str:
+        source = Source(self.project.top.document, ("configs", key))
+        if blob.file is not None:
+            path = adopt_compose.relative(self._plain_top(blob.file, source))
+            found = self.look(path)
+            if found is None or found.entries is not None:
+                raise source.fault("file", problem=f"{path} is not beside the file")
+            return mounts.copy(path, found, source, "file")
+        if blob.content is not None:
+            return f"./{mounts.add(key, self._plain_top(blob.content, source))}"
+        raise source.fault(problem="is made outside of the file", hint="give it a file or a content")
+
+    def granted(self, key: str, blob: Blob) -> str:
+        """A secret that is mounted: declared like the others, its value read from its file."""
+        source = Source(self.project.top.document, ("secrets", key))
+        value = None
+        if blob.file is not None:
+            path = adopt_compose.relative(self._plain_top(blob.file, source))
+            found = self.look(path) if not path.startswith("..") else None
+            value = found.text.rstrip("\n") if found and found.text else None
+        elif blob.environment is not None:
+            value = self.marks.values.get(blob.environment)
+        self.secrets.grant(key, value)
+        self.declared = self.secrets.declare(self.prefix)
+        self.used.add(key)
+        return self.spelling.expression(f"secret('{self.declared[key].name}')")
+
+    def _plain_top(self, text: str, source: Source) -> str:
+        try:
+            return self.marks.plain(text)
+        except LookupError as error:
+            raise no_value(str(error.args[0]), source) from None
+
+    def check_wishes(self, ground: Ground) -> None:
+        """A wish that fits nothing is a mistake that must not go unnoticed."""
+        for name in self.wishes.allow:
+            if name not in ground.mounts.used:
+                raise UsageError(f"--allow {name}: the file asks for no such thing")
+            self.say("open", name, "is allowed, as you said: a container has it from the host")
+        for image in self.wishes.pins:
+            if image not in ground.pinned:
+                raise UsageError(f"--pin {image}: the file has no such image")
+
+    def say_ports(self, ports: Mapping[str, tuple[Port, ...]], door: Door, ground: Ground) -> None:
+        own = ground.names[door.service]
+        if door.http:
+            sure = "" if door.http == "known" else "; that it speaks HTTP is assumed"
+            self.say("taken" if not sure else "open", own, f"is the door, at port {door.port} ({door.why}){sure}")
+        elif door.port:
+            self.say(
+                "open",
+                own,
+                f"port {door.port} does not speak HTTP: it has no door, and answers on the stack's network only",
+            )
+        else:
+            self.say("open", own, "no port was found: it has no door. Where it has one, write x-ctl.route: {port: …}")
+        for name, published in ports.items():
+            for port in published:
+                if (name, port.target) != (door.service, door.port) or not door.http:
+                    what = f"port {port.target}{'/udp' if port.protocol == 'udp' else ''} is not published: the proxy is the only door"
+                    self.say("changed", ground.names[name], what)
+
+    def kept(self) -> dict[str, str]:
+        return {d.name: d.value for key, d in self.declared.items() if key in self.used and d.value is not None}
+
+    def block(
+        self, file: str, door: Door, ground: Ground, fragments: Mapping[str, Any], services: Mapping[str, Entry]
+    ) -> dict[str, Any]:
+        """The x-ctl block, in the order in which people read it."""
+        image = services[door.service].image or ""
+        block: dict[str, Any] = {"summary": f"{self.name}, from {file.rsplit('/', 1)[-1]} ({image})", "category": "own"}
+        if door.http:
+            block["route"] = {"port": door.port, "websocket": True, "stream": True}
+            block["auth"] = "proxy"
+            self.say(
+                "open",
+                self.name,
+                "the proxy asks for a password before it; if it has a login of its own: auth: builtin",
+            )
+        block["exposure"] = "tailnet" if door.http else "internal"
+        secrets = {d.name: _spec(d.spec) for key, d in self.declared.items() if key in self.used}
+        for key, declared in self.declared.items():
+            if key in self.used:
+                self.say("open" if declared.open else "taken", declared.name, declared.why)
+        if self.vars:
+            block["vars"] = self.vars
+        if secrets:
+            block["secrets"] = secrets
+        limits = [fragment["deploy"]["resources"]["limits"]["memory"] for fragment in fragments.values()]
+        megabytes = sum(_megabytes(limit) for limit in limits) // 2
+        block["requires"] = {"memory": f"{max(megabytes, 64)}M", "disk": "2G"}
+        backup: dict[str, Any] = {}
+        if ground.mounts.kept:
+            backup["volumes"] = list(ground.mounts.kept)
+        databases = [
+            _database(ground.names[n], e, fragments) for n, e in services.items() if known(e.image or "").postgres
+        ]
+        if databases:
+            backup["databases"] = databases
+        if backup:
+            block["backup"] = backup
+            self.say(
+                "taken",
+                "backup",
+                f"volumes {', '.join(ground.mounts.kept) or '-'}{', dumps of Postgres' * bool(databases)}",
+            )
+        if door.http and door.health:
+            block["verify"] = [{"path": door.health}]
+        return block
+
+    def files(
+        self, fragments: Mapping[str, Any], ground: Ground, block: Mapping[str, Any], file: str
+    ) -> dict[str, str]:
+        lines = [
+            f"# Made from {comment(file.rsplit('/', 1)[-1])} by ctl add-service --from; from here on it is yours to change.\n"
+        ]
+        lines.append("services:\n")
+        for name, fragment in fragments.items():
+            lines += [
+                f"  # {comment(note.text)}\n" for note in self.notes if note.about == name and note.kind == "open"
+            ]
+            body = self.spelling.spell({name: fragment})
+            lines += [f"  {line}" if line.strip() else line for line in body.splitlines(keepends=True)]
+        top: dict[str, Any] = {}
+        used = {network for fragment in fragments.values() for network in fragment.get("networks", ())} - {"default"}
+        if used:
+            internal = {
+                ground.networks.get(n): truth(about.get("internal") or False)
+                for n, about in self.project.networks.items()
+            }
+            top["networks"] = {n: {"internal": True} if internal.get(n) else {} for n in sorted(used)}
+        if ground.mounts.volumes:
+            top["volumes"] = ground.mounts.volumes
+        granted = [
+            key for key in self.project.secrets if any(key in f.get("x-secrets", {}) for f in fragments.values())
+        ]
+        if granted:
+            top["secrets"] = {f"{self.name}_{key}": {"environment": self.declared[key].name} for key in granted}
+        text = "".join(lines) + (self.spelling.spell(top) if top else "") + without_jinja({"x-ctl": block})
+        steps = (
+            {"steps/2-deploy/10-folders.sh.j2": _folders(self.name, ground.mounts.folders)}
+            if ground.mounts.folders
+            else {}
+        )
+        return {"compose.yaml.j2": text, **ground.mounts.copied, **steps}
+
+
+def _texts(data: Any) -> list[str]:
+    if isinstance(data, dict):
+        return [text for value in data.values() for text in _texts(value)]
+    if isinstance(data, list | tuple):
+        return [text for value in data for text in _texts(value)]
+    return [data] if isinstance(data, str) else []
+
+
+def _spec(spec: SecretSpec) -> dict[str, Any]:
+    default = SecretSpec()
+    return {
+        key: value
+        for key, value in msgspec.structs.asdict(spec).items()
+        if value != getattr(default, key) or key == "about"
+    }
+
+
+def _database(name: str, entry: Entry, fragments: Mapping[str, Any]) -> dict[str, str]:
+    del entry
+    user = str(fragments[name].get("environment", {}).get("POSTGRES_USER", "postgres"))
+    return {
+        "container": name,
+        **({"user": user} if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", user) and user != "postgres" else {}),
+    }
+
+
+def _megabytes(size: Any) -> int:
+    found = re.match(r"\s*(\d+(?:\.\d+)?)\s*([kmgtKMGT]?)", str(size))
+    if not found:
+        return 1024
+    factor = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1, "g": 1024, "t": 1024**2}[found[2].lower()]
+    return round(float(found[1]) * factor)
+
+
+def _folders(name: str, folders: Collection[str]) -> str:
+    words = " ".join(folders)
+    return (
+        f"# The folders of {name}'s data\n"
+        f"top={{{{ data }}}}/{name}\n"
+        f'check() {{ for folder in {words}; do [ -d "$top/$folder" ] || return 1; done; }}\n'
+        f'apply() {{ for folder in {words}; do (umask 022 && mkdir -p "$top/$folder") || return 1; done; }}\n'
+    )
