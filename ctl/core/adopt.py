@@ -88,7 +88,7 @@ class _Adoption:
         self.notes: list[Note] = []
         self.spelling = Spelling()
         self.prefix = name.upper().replace("-", "_")
-        self.secrets = Secrets(marks)
+        self.secrets = Secrets(marks, {name, *project.services})
         self.declared: dict[str, Declared] = {}
         self.vars: dict[str, dict[str, Any]] = {}
         self.used: set[str] = set()
@@ -103,16 +103,17 @@ class _Adoption:
         sources = self.project.sources
         environment = {name: self.environment(name, entry) for name, entry in services.items()}
         plain = {name: self.plain(name, entry) for name, entry in services.items()}
+        self.check_depends(plain)
         if loose := floating(plain, sources, self.wishes.pins):
             raise loose
-        ports = {name: self.ports(name, entry) for name, entry in plain.items()}
+        ports = {name: self.ports(name) for name in plain}
         door = find_door({name: self.shown(entry) for name, entry in plain.items()}, ports, self.name)
         self.settle(plain, environment)
         ground = self.ground(plain, door)
         fragments = {}
         for name, entry in plain.items():
             own = ground.names[name]
-            entry = msgspec.structs.replace(entry, **self.commands(name, entry))
+            entry = msgspec.structs.replace(entry, **self.commands(entry))
             values = self.values(name, environment[name], door, ports[name], ground)
             fragments[own] = container(
                 name,
@@ -144,13 +145,15 @@ class _Adoption:
             raise self.project.sources[first].fault(
                 "profiles", problem="every service has a profile", hint="take one out"
             )
+        return services
+
+    def check_depends(self, services: Mapping[str, Entry]) -> None:
         for name, entry in services.items():
             for other in depends(entry):
                 if other not in self.project.services:
                     raise self.project.sources[name].fault(
                         "depends_on", other, problem=f"there is no service {other!r}"
                     )
-        return services
 
     def environment(self, name: str, entry: Entry) -> dict[str, str | None]:
         """Marked texts: what the env files say, and over it what `environment` says."""
@@ -193,14 +196,15 @@ class _Adoption:
         check = self.marks.replace(entry.healthcheck, lambda variable: variable.value or "")
         return msgspec.structs.replace(entry, healthcheck=check)
 
-    def ports(self, name: str, entry: Entry) -> tuple[Port, ...]:
-        del entry
+    def ports(self, name: str) -> tuple[Port, ...]:
         found = []
         for at, given in enumerate(self.project.services[name].ports or ()):
             text = msgspec.to_builtins(given)
             # Where it is published is of no interest here, and may well be a variable without a value.
             plain = self.marks.replace(text, lambda variable: variable.value or "")
             port = port_of(msgspec.convert(plain, int | str | adopt_compose.PortSpec))
+            if port is None:
+                each_text(text, lambda text, at=at: self.value(text, name, "ports", at))  # type: ignore[misc]
             if port is None or not 0 < port.target < 65536:
                 raise self.project.sources[name].fault("ports", at, problem=f"{plain!r} is no port")
             found.append(port)
@@ -255,7 +259,7 @@ class _Adoption:
             self.say(
                 "open", f"vars.{name}", f"{variable.name} has no value in the file; {need}: hosts.HOST.vars.{name}"
             )
-        return "{}".format(self.spelling.expression(f"vars.{name}"))
+        return self.spelling.expression(f"vars.{name}")
 
     def spelled(self, data: Any) -> Any:
         return self.marks.replace(data, self.become)
@@ -302,8 +306,7 @@ class _Adoption:
             return None
         return self.spelling.expression("route.url") + found[3]
 
-    def commands(self, name: str, entry: Entry) -> dict[str, Any]:
-        del name
+    def commands(self, entry: Entry) -> dict[str, Any]:
         given = {
             key: getattr(entry, key)
             for key in ("command", "entrypoint", "healthcheck")
@@ -459,7 +462,7 @@ class _Adoption:
         if ground.mounts.kept:
             backup["volumes"] = list(ground.mounts.kept)
         databases = [
-            _database(ground.names[n], e, fragments) for n, e in services.items() if known(e.image or "").postgres
+            _database(ground.names[n], fragments) for n, e in services.items() if known(e.image or "").postgres
         ]
         if databases:
             backup["databases"] = databases
@@ -528,8 +531,7 @@ def _spec(spec: SecretSpec) -> dict[str, Any]:
     }
 
 
-def _database(name: str, entry: Entry, fragments: Mapping[str, Any]) -> dict[str, str]:
-    del entry
+def _database(name: str, fragments: Mapping[str, Any]) -> dict[str, str]:
     user = str(fragments[name].get("environment", {}).get("POSTGRES_USER", "postgres"))
     return {
         "container": name,

@@ -63,7 +63,7 @@ class Mounts:
             return {"type": "tmpfs", "target": spec.target, **({"tmpfs": spec.tmpfs} if spec.tmpfs else {})}
         where: str | None
         if spec.type == "volume":
-            where = self._volume(spec, source, at, say)
+            where = self._volume(spec, source, say)
         elif spec.type == "bind":
             where = self._bind(spec, source, at, say)
         else:
@@ -78,19 +78,18 @@ class Mounts:
             return {"type": kind, "source": where, "target": spec.target, "read_only": read_only, **more}
         return f"{where}:{spec.target}{':ro' if read_only else ''}"
 
-    def _volume(self, spec: MountSpec, source: Source, at: int, say: Say) -> str:
+    def _volume(self, spec: MountSpec, source: Source, say: Say) -> str:
         if not spec.source:
             name = self._own(f"{source.path}{spec.target}", slug(spec.target))
             if name not in self.volumes:
                 say("changed", f"what is mounted at {spec.target} had no name; it is the volume {name} now, and kept")
             return self._keep(name, {})
-        if spec.source not in self.declared:
-            hint = f"add {spec.source!r} to volumes: at the end of the file"
-            raise source.fault("volumes", at, problem=f"there is no volume {spec.source!r}", hint=hint)
         name = self._own(f"volume {spec.source}", slug(spec.source))
         if name in self.volumes:
             return name
-        about = self.declared[spec.source]
+        if spec.source not in self.declared:
+            say("changed", f"the volume {spec.source} was not declared under volumes:, and is now")
+        about = self.declared.get(spec.source, {})
         driver = str(about.get("driver") or "local")
         if driver != "local":
             raise self.top.fault(

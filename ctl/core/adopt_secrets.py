@@ -7,10 +7,10 @@ places: as the same variable, or as the same value at places where secrets stand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ctl.core.adopt_text import Marks, Variable
+from ctl.core.adopt_text import CLOSE, OPEN, Marks, Variable
 from ctl.core.secret import SecretSpec, weakness
 
 _WORDS = frozenset(
@@ -101,14 +101,23 @@ def _words(name: str) -> list[str]:
 class Secrets:
     """All secrets of one Compose file. `mark` marks those that stand there in plain text, `declare` settles them."""
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, marks: Marks, words: Collection[str] = ()) -> None:
         self.marks = marks
+        self.words = {word.lower() for word in words}
+        """Names in the file: as a password, one of them is no better than a known default."""
         self.groups: dict[str, _Group] = {}
         self.left: list[tuple[Place, str]] = []
         """Passwords that stay as they are, because nothing shows who else has them built in."""
 
+    def weakness(self, value: str) -> str:
+        return "is a name in the file" if value.lower() in self.words else weakness(value)
+
     def find(self, parts: Mapping[str, Part]) -> None:
         """All variables that hold secrets, then all places where one stands in plain text."""
+        for part in parts.values():
+            for key, given in part.environment.items():
+                if given and _words(key)[-1:] and _words(key)[-1] in {"USER", "USERNAME", "DB", "DATABASE", "NAME"}:
+                    self.words.add(str(self.marks.replace(given, lambda variable: variable.value or "")).lower())
         for service, part in parts.items():
             for key, text in part.environment.items():
                 self._variables(service, key, text or "")
@@ -130,9 +139,9 @@ class Secrets:
     def _variables(self, service: str, key: str, text: str) -> None:
         pieces = list(self.marks.split(text))
         whole = len(pieces) == 1 and (is_secret_name(key) or _SHAPES.fullmatch(getattr(pieces[0], "value", "") or ""))
-        shown = "".join(p if isinstance(p, str) else f"\ue0f0{at}\ue0f1" for at, p in enumerate(pieces))
+        shown = "".join(p if isinstance(p, str) else f"{OPEN}{at}{CLOSE}" for at, p in enumerate(pieces))
         passwords = {
-            int(n) for found in _ADDRESS.finditer(shown) for n in re.findall("\ue0f0(\\d+)\ue0f1", found["password"])
+            int(n) for found in _ADDRESS.finditer(shown) for n in re.findall(f"{OPEN}(\\d+){CLOSE}", found["password"])
         }
         for at, piece in enumerate(pieces):
             if isinstance(piece, str) or (piece.value is not None and _SWITCH.fullmatch(piece.value)):
@@ -147,18 +156,18 @@ class Secrets:
             group.places.append(place)
 
     def _literals(self, key: str, text: str) -> Iterator[str]:
-        if "\ue0f0" not in text and text and not _SWITCH.fullmatch(text):
-            if _SHAPES.fullmatch(text) or (is_secret_name(key) and "://" not in text and not text.startswith("/")):
-                yield text
+        named = is_secret_name(key) and "://" not in text and not text.startswith("/")
+        if text and OPEN not in text and not _SWITCH.fullmatch(text) and (named or _SHAPES.fullmatch(text)):
+            yield text
         for found in _ADDRESS.finditer(text):
-            if "\ue0f0" not in found["password"]:
+            if OPEN not in found["password"]:
                 yield found["password"]
 
     def _literal(self, service: str, key: str, value: str) -> None:
         """Joins what has the same value, if that is more than chance: placeholders are the same everywhere."""
         place = Place(service, key)
         for group in self.groups.values():
-            alike = not weakness(value) or any(_is_password(p.key) and _is_password(key) for p in group.places)
+            alike = not self.weakness(value) or any(_is_password(p.key) and _is_password(key) for p in group.places)
             if group.value == value and (alike or any(p.key == key for p in group.places)):
                 group.places.append(place)
                 return
@@ -202,14 +211,16 @@ class Secrets:
                 continue
             hole = self.marks.mark(Variable(group.name, value))
             before = (
-                r"(?<![A-Za-z0-9])" if not weakness(value) else r"(?<=pass )|(?<=password[ =])|(?<=PASSWORD=)|(?<=-a )"
+                r"(?<![A-Za-z0-9])"
+                if not self.weakness(value)
+                else r"(?<=pass )|(?<=password[ =])|(?<=PASSWORD=)|(?<=-a )"
             )
             text = re.sub(rf"(?:{before}){re.escape(value)}(?![A-Za-z0-9])", lambda _, hole=hole: hole, text)  # type: ignore[misc]
         return text
 
     def declare(self, prefix: str) -> dict[str, Declared]:
         """By the name that the variables have in the marked texts."""
-        return {name: _declare(group, prefix) for name, group in self.groups.items()}
+        return {name: _declare(group, prefix, self.weakness(group.value or "")) for name, group in self.groups.items()}
 
 
 def _in_address(text: str, password: str, hole: str) -> str:
@@ -220,7 +231,7 @@ def _is_password(key: str) -> bool:
     return bool({"PASSWORD", "PASSWD", "PASS", "PWD", "DBPASS", "AUTH"} & set(_words(key))) or "://" in key
 
 
-def _declare(group: _Group, prefix: str) -> Declared:
+def _declare(group: _Group, prefix: str, weak: str) -> Declared:
     keys = [place.key for place in group.places]
     words = {word for name in (group.name, *keys) for word in _words(name)}
     services = sorted({place.service for place in group.places})
@@ -231,7 +242,7 @@ def _declare(group: _Group, prefix: str) -> Declared:
         name = f"{prefix}_{name}"
     about = f"{keys[0]} of {', '.join(services)}"
     value = group.value or ""
-    weak = weakness(value) if value else ""
+    weak = weak if value else ""
     form = value.startswith("base64:") or name.endswith("_APP_KEY")
     if others or group.value == "" or (form and (weak or not value)):
         spec = SecretSpec(about=about, optional=not form)

@@ -258,7 +258,7 @@ def _health(name: str, entry: Entry, about: Known, door: Door, say: Say) -> dict
     if test and test not in ("NONE", ["NONE"]) and not truth(given.get("disable") or False):
         return {**given}
     port = door.port if name == door.service else about.port
-    times = {"interval": "15s", "timeout": "5s", "retries": 12, "start_period": "60s"}
+    times = {"interval": "15s", "timeout": "5s", "retries": 12, "start_period": "60s", "start_interval": "2s"}
     times |= {key: value for key, value in given.items() if key not in {"test", "disable"}}
     if about.health:
         say("changed", f"a health check was added: {about.health[-1]}")
