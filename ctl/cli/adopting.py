@@ -11,7 +11,7 @@ from ctl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from ctl.cli.workplace import Workplace
-    from ctl.core.adopt import Note
+    from ctl.core.adopt_write import Note
 
 _MARKS = {"taken": ("✓ ", "green"), "changed": ("~ ", "cyan"), "open": ("! ", "yellow")}
 
@@ -41,7 +41,7 @@ def adopt(
     taken = {
         *known.names(),
         *known.names("proxy"),
-        *(more for n in known.names() for more in known.get("services", n).also),
+        *(more for n in known.names() for more in known.get("services", n).meta.also),
     }
     found = adopt(
         text,

@@ -8,6 +8,7 @@ silence: what is not in the file stands in the report.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,26 +16,18 @@ from typing import Any, Literal
 import msgspec
 
 from ctl.core import adopt_compose
-from ctl.core.adopt_compose import Blob, Entry, Look, Project, Source, depends, env_files, no_value, pairs, truth
+from ctl.core.adopt_compose import Look, Project, Source, no_value
 from ctl.core.adopt_door import Door, Port, find_door, port_of
 from ctl.core.adopt_images import known
 from ctl.core.adopt_mounts import Mounts
+from ctl.core.adopt_schema import Blob, Entry, PortSpec, depends, env_files, pairs, truth
 from ctl.core.adopt_secrets import Declared, Part, Secrets
 from ctl.core.adopt_service import Ground, container, floating, rehost
-from ctl.core.adopt_text import Marks, Spelling, Variable, comment, each_text, without_jinja
+from ctl.core.adopt_text import OPEN, Marks, Spelling, Variable, comment, each_text
+from ctl.core.adopt_write import Note, Written, compose_file, folders_step, x_ctl
 from ctl.core.errors import UsageError
-from ctl.core.secret import SecretSpec
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One sentence of the report. `open` is what a person still has to do or to look at."""
-
-    kind: Literal["taken", "changed", "open"]
-    about: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +116,18 @@ class _Adoption:
                 values,
                 lambda kind, said, own=own: self.say(kind, own, said),  # type: ignore[misc]
             )
+        databases = [ground.names[n] for n, entry in plain.items() if known(entry.image or "").postgres]
         self.check_wishes(ground)
         self.say_ports(ports, door, ground)
-        block = self.block(file, door, ground, fragments, plain)
-        return Adopted(self.name, self.files(fragments, ground, block, file), self.kept(), tuple(self.notes))
+        self.say_rest(door, ground, databases)
+        written = Written(self.name, file.rsplit("/", 1)[-1], door, plain[door.service].image or "", fragments)
+        block = x_ctl(written, self.declared_used(), self.vars, ground.mounts.kept, databases)
+        files = {
+            "compose.yaml.j2": compose_file(written, self.spelling, self.top(fragments, ground), block, self.notes)
+        }
+        if ground.mounts.folders:
+            files["steps/2-deploy/10-folders.sh.j2"] = folders_step(self.name, ground.mounts.folders)
+        return Adopted(self.name, files | ground.mounts.copied, self.kept(), tuple(self.notes))
 
     # What there is.
 
@@ -202,7 +203,7 @@ class _Adoption:
             text = msgspec.to_builtins(given)
             # Where it is published is of no interest here, and may well be a variable without a value.
             plain = self.marks.replace(text, lambda variable: variable.value or "")
-            port = port_of(msgspec.convert(plain, int | str | adopt_compose.PortSpec))
+            port = port_of(msgspec.convert(plain, int | str | PortSpec))
             if port is None:
                 each_text(text, lambda text, at=at: self.value(text, name, "ports", at))  # type: ignore[misc]
             if port is None or not 0 < port.target < 65536:
@@ -231,7 +232,7 @@ class _Adoption:
             self.say(
                 "open",
                 place.service,
-                f"{place.key} stays as it is: the file does not show who else knows it. Where the application can be told"
+                f"{place.key} stays as it is: the file does not show who else knows it; if the application can be told"
                 " another one, make it a secret",
             )
 
@@ -313,8 +314,18 @@ class _Adoption:
             if getattr(entry, key) is not None
         }
         marked = each_text(given, self.secrets.mark_command)
+        for key in ("command", "entrypoint"):
+            if isinstance(line := marked.get(key), str) and OPEN in line:
+                # As words: a value with a quote in it would break the line.
+                marked[key] = self.words(line, key)
         out: dict[str, Any] = self.spelled(marked)
         return {key: tuple(value) if isinstance(value, list) else value for key, value in out.items()}
+
+    def words(self, line: str, key: str) -> list[str]:
+        try:
+            return shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"{key}: {error}", hint="write it as a list of words") from None
 
     # The whole.
 
@@ -426,78 +437,37 @@ class _Adoption:
         for name, published in ports.items():
             for port in published:
                 if (name, port.target) != (door.service, door.port) or not door.http:
-                    what = f"port {port.target}{'/udp' if port.protocol == 'udp' else ''} is not published: the proxy is the only door"
+                    shown = f"{port.target}/udp" if port.protocol == "udp" else str(port.target)
+                    what = f"port {shown} is not published: the proxy is the only door"
                     self.say("changed", ground.names[name], what)
 
-    def kept(self) -> dict[str, str]:
-        return {d.name: d.value for key, d in self.declared.items() if key in self.used and d.value is not None}
-
-    def block(
-        self, file: str, door: Door, ground: Ground, fragments: Mapping[str, Any], services: Mapping[str, Entry]
-    ) -> dict[str, Any]:
-        """The x-ctl block, in the order in which people read it."""
-        image = services[door.service].image or ""
-        block: dict[str, Any] = {"summary": f"{self.name}, from {file.rsplit('/', 1)[-1]} ({image})", "category": "own"}
+    def say_rest(self, door: Door, ground: Ground, databases: Collection[str]) -> None:
         if door.http:
-            block["route"] = {"port": door.port, "websocket": True, "stream": True}
-            block["auth"] = "proxy"
             self.say(
                 "open",
                 self.name,
                 "the proxy asks for a password before it; if it has a login of its own: auth: builtin",
             )
-        block["exposure"] = "tailnet" if door.http else "internal"
-        secrets = {d.name: _spec(d.spec) for key, d in self.declared.items() if key in self.used}
-        for key, declared in self.declared.items():
-            if key in self.used:
-                self.say("open" if declared.open else "taken", declared.name, declared.why)
-        if self.vars:
-            block["vars"] = self.vars
-        if secrets:
-            block["secrets"] = secrets
-        limits = [fragment["deploy"]["resources"]["limits"]["memory"] for fragment in fragments.values()]
-        megabytes = sum(_megabytes(limit) for limit in limits) // 2
-        block["requires"] = {"memory": f"{max(megabytes, 64)}M", "disk": "2G"}
-        backup: dict[str, Any] = {}
-        if ground.mounts.kept:
-            backup["volumes"] = list(ground.mounts.kept)
-        databases = [
-            _database(ground.names[n], fragments) for n, e in services.items() if known(e.image or "").postgres
-        ]
-        if databases:
-            backup["databases"] = databases
-        if backup:
-            block["backup"] = backup
-            self.say(
-                "taken",
-                "backup",
-                f"volumes {', '.join(ground.mounts.kept) or '-'}{', dumps of Postgres' * bool(databases)}",
-            )
-        if door.http and door.health:
-            block["verify"] = [{"path": door.health}]
-        return block
+        for declared in self.declared_used():
+            self.say("open" if declared.open else "taken", declared.name, declared.why)
+        if ground.mounts.kept or databases:
+            dumps = ", and dumps of Postgres" if databases else ""
+            self.say("taken", "backup", f"volumes {', '.join(ground.mounts.kept) or '-'}{dumps}")
 
-    def files(
-        self, fragments: Mapping[str, Any], ground: Ground, block: Mapping[str, Any], file: str
-    ) -> dict[str, str]:
-        lines = [
-            f"# Made from {comment(file.rsplit('/', 1)[-1])} by ctl add-service --from; from here on it is yours to change.\n"
-        ]
-        lines.append("services:\n")
-        for name, fragment in fragments.items():
-            lines += [
-                f"  # {comment(note.text)}\n" for note in self.notes if note.about == name and note.kind == "open"
-            ]
-            body = self.spelling.spell({name: fragment})
-            lines += [f"  {line}" if line.strip() else line for line in body.splitlines(keepends=True)]
+    def declared_used(self) -> list[Declared]:
+        return [declared for key, declared in self.declared.items() if key in self.used]
+
+    def top(self, fragments: Mapping[str, Any], ground: Ground) -> dict[str, Any]:
+        """What stands beside `services:`."""
         top: dict[str, Any] = {}
         used = {network for fragment in fragments.values() for network in fragment.get("networks", ())} - {"default"}
         if used:
-            internal = {
-                ground.networks.get(n): truth(about.get("internal") or False)
-                for n, about in self.project.networks.items()
+            closed = {
+                ground.networks.get(n)
+                for n, spec in self.project.networks.items()
+                if truth(spec.get("internal") or False)
             }
-            top["networks"] = {n: {"internal": True} if internal.get(n) else {} for n in sorted(used)}
+            top["networks"] = {n: {"internal": True} if n in closed else {} for n in sorted(used)}
         if ground.mounts.volumes:
             top["volumes"] = ground.mounts.volumes
         granted = [
@@ -505,13 +475,10 @@ class _Adoption:
         ]
         if granted:
             top["secrets"] = {f"{self.name}_{key}": {"environment": self.declared[key].name} for key in granted}
-        text = "".join(lines) + (self.spelling.spell(top) if top else "") + without_jinja({"x-ctl": block})
-        steps = (
-            {"steps/2-deploy/10-folders.sh.j2": _folders(self.name, ground.mounts.folders)}
-            if ground.mounts.folders
-            else {}
-        )
-        return {"compose.yaml.j2": text, **ground.mounts.copied, **steps}
+        return top
+
+    def kept(self) -> dict[str, str]:
+        return {d.name: d.value for key, d in self.declared.items() if key in self.used and d.value is not None}
 
 
 def _texts(data: Any) -> list[str]:
@@ -520,38 +487,3 @@ def _texts(data: Any) -> list[str]:
     if isinstance(data, list | tuple):
         return [text for value in data for text in _texts(value)]
     return [data] if isinstance(data, str) else []
-
-
-def _spec(spec: SecretSpec) -> dict[str, Any]:
-    default = SecretSpec()
-    return {
-        key: value
-        for key, value in msgspec.structs.asdict(spec).items()
-        if value != getattr(default, key) or key == "about"
-    }
-
-
-def _database(name: str, fragments: Mapping[str, Any]) -> dict[str, str]:
-    user = str(fragments[name].get("environment", {}).get("POSTGRES_USER", "postgres"))
-    return {
-        "container": name,
-        **({"user": user} if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", user) and user != "postgres" else {}),
-    }
-
-
-def _megabytes(size: Any) -> int:
-    found = re.match(r"\s*(\d+(?:\.\d+)?)\s*([kmgtKMGT]?)", str(size))
-    if not found:
-        return 1024
-    factor = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1, "g": 1024, "t": 1024**2}[found[2].lower()]
-    return round(float(found[1]) * factor)
-
-
-def _folders(name: str, folders: Collection[str]) -> str:
-    words = " ".join(folders)
-    return (
-        f"# The folders of {name}'s data\n"
-        f"top={{{{ data }}}}/{name}\n"
-        f'check() {{ for folder in {words}; do [ -d "$top/$folder" ] || return 1; done; }}\n'
-        f'apply() {{ for folder in {words}; do (umask 022 && mkdir -p "$top/$folder") || return 1; done; }}\n'
-    )

@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ctl.core.adopt_compose import Found, Look, MountSpec, Source, truth
+from ctl.core.adopt_compose import Found, Look, Source
 from ctl.core.adopt_danger import Danger, mount
+from ctl.core.adopt_schema import MountSpec, truth
 from ctl.core.adopt_text import Spelling
 from ctl.core.errors import InvalidFile
 

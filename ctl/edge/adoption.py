@@ -64,7 +64,7 @@ def _values(path: Path) -> dict[str, str]:
 
 
 def write_template(templates: Path, name: str, files: Mapping[str, str]) -> Path:
-    """The folder `services/NAME` under the project's own templates: all of it at once, or nothing. Raises UsageError."""
+    """The folder `services/NAME` under the project's own templates: all at once, or nothing. Raises UsageError."""
     target = templates / "services" / name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
