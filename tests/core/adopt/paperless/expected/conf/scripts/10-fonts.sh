@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "{{ not Jinja }}" && apt-get install -y fonts-noto
