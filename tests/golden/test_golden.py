@@ -9,12 +9,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from judges import compose_command, judged, tool
 from samples import NGROK, rendered
 
 from ctl.core.release import Release
@@ -105,27 +105,6 @@ def test_two_renders_are_the_same_to_the_byte(variant: str) -> None:
 
 
 # Outside judges.
-
-
-def tool(variable: str, *names: str) -> str:
-    """The path of a program that a variable names, or that stands beside Python or on the PATH; skips without one."""
-    places = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    found = os.environ.get(variable) or next(filter(None, (shutil.which(name, path=places) for name in names)), None)
-    return found or pytest.skip(f"no {names[0]} on the PATH, and {variable} names none")
-
-
-def compose_command() -> list[str]:
-    if found := os.environ.get("CTL_COMPOSE") or shutil.which("docker-compose"):
-        return [found]
-    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
-        return ["docker", "compose"]
-    pytest.skip("no docker-compose on the PATH, no compose plugin, and CTL_COMPOSE names none")
-
-
-def judged(*command: str | Path, **options: Any) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture
