@@ -21,11 +21,11 @@ from ctl.core.adopt_door import Door, Port, find_door, port_of
 from ctl.core.adopt_images import known
 from ctl.core.adopt_mounts import Mounts
 from ctl.core.adopt_schema import Blob, Entry, PortSpec, depends, env_files, pairs, truth
-from ctl.core.adopt_secrets import Declared, Part, Secrets
-from ctl.core.adopt_service import Ground, container, floating, rehost
-from ctl.core.adopt_text import OPEN, Marks, Spelling, Variable, comment, each_text
+from ctl.core.adopt_secrets import Declared, Part, Secrets, is_secret_name
+from ctl.core.adopt_service import Ground, Rehost, container, floating, rehost
+from ctl.core.adopt_text import OPEN, RESERVED, Marks, Spelling, Variable, comment, each_text
 from ctl.core.adopt_write import Note, Written, compose_file, folders_step, x_ctl
-from ctl.core.errors import UsageError
+from ctl.core.errors import InvalidFile, UsageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
@@ -60,7 +60,10 @@ def adopt(text: str, file: str, look: Look, name: str, wishes: Wishes, taken: Co
     Raises InvalidFile with the line, UsageError for a name or a wish that fits nothing.
     """
     env = look(".env")
-    marks = Marks(env.values if env else {})
+    values = env.values if env else {}
+    if odd := next((key for key, value in values.items() if RESERVED.search(value)), None):
+        raise InvalidFile(".env", f"the value of {odd} holds a character that stands for a value here")
+    marks = Marks(values)
     project = adopt_compose.read(text, file, look, marks)
     name = name or proper_name(project.name)
     if not _NAME.fullmatch(name):
@@ -106,8 +109,8 @@ class _Adoption:
         fragments = {}
         for name, entry in plain.items():
             own = ground.names[name]
-            entry = msgspec.structs.replace(entry, **self.commands(entry))
-            values = self.values(name, environment[name], door, ports[name], ground)
+            entry = msgspec.structs.replace(entry, **self.commands(entry, self.hosts(name, door, ground)))
+            values = self.values(name, environment, door, ports[door.service], ground)
             fragments[own] = container(
                 name,
                 entry,
@@ -120,7 +123,7 @@ class _Adoption:
         self.check_wishes(ground)
         self.say_ports(ports, door, ground)
         self.say_rest(door, ground, databases)
-        written = Written(self.name, file.rsplit("/", 1)[-1], door, plain[door.service].image or "", fragments)
+        written = Written(self.name, file.rsplit("/", 1)[-1], door, fragments[self.name]["image"], fragments)
         block = x_ctl(written, self.declared_used(), self.vars, ground.mounts.kept, databases)
         files = {
             "compose.yaml.j2": compose_file(written, self.spelling, self.top(fragments, ground), block, self.notes)
@@ -169,7 +172,19 @@ class _Adoption:
                     )
                 continue
             values |= found.values
-        return values | pairs(entry.environment)
+            if odd := next((key for key, value in found.values.items() if RESERVED.search(value)), None):
+                raise InvalidFile(path, f"the value of {odd} holds a character that stands for a value here")
+        whole = values | pairs(entry.environment)
+        return {key: text and self.opened(key, text) for key, text in whole.items()}
+
+    def opened(self, key: str, text: str) -> str:
+        """With the values of the variables that hold no secret: what an address says is read from it."""
+
+        def value(variable: Variable) -> str:
+            keep = variable.value is None or is_secret_name(key) or is_secret_name(variable.name)
+            return self.marks.mark(variable) if keep else str(variable.value)
+
+        return str(self.marks.replace(text, value))
 
     def value(self, text: str, name: str, *more: str | int) -> str:
         try:
@@ -266,12 +281,16 @@ class _Adoption:
         return self.marks.replace(data, self.become)
 
     def values(
-        self, name: str, environment: Mapping[str, str | None], door: Door, ports: tuple[Port, ...], ground: Ground
+        self,
+        name: str,
+        environments: Mapping[str, Mapping[str, str | None]],
+        door: Door,
+        ports: tuple[Port, ...],
+        ground: Ground,
     ) -> dict[str, str]:
-        """The container's environment as it stands in the template."""
-        # The door alone is on the stack's network, where its parts' names may be those of others.
-        doubtful = {old: new for old, new in ground.names.items() if old in self.taken and old != name}
-        hosts = rehost(doubtful if name == door.service and len(ground.names) > 1 else {})
+        """The container's environment as it stands in the template; `ports` are those that the door publishes."""
+        environment, at_home = environments[name], environments[door.service]
+        hosts = self.hosts(name, door, ground)
         out: dict[str, str] = {}
         for key, text in environment.items():
             if text is None:
@@ -283,12 +302,18 @@ class _Adoption:
             moved = hosts(key, text)
             if moved != text:
                 self.say("changed", ground.names[name], f"{key} names a container by its name in the stack")
-            if name == door.service and (url := self.self_address(key, moved, door, ports)):
+            url = self.self_address(key, moved, door, ports) if at_home.get(key) == text else None
+            if url:
                 self.say("changed", ground.names[name], f"{key} is the door's address, route.url")
                 out[key] = url
                 continue
             out[key] = self.spelled(moved)
         return out
+
+    def hosts(self, name: str, door: Door, ground: Ground) -> Rehost:
+        """The door alone is on the stack's network too, where its parts' names may be those of others."""
+        doubtful = {old: new for old, new in ground.names.items() if old in self.taken and old != name}
+        return rehost(doubtful if name == door.service and len(ground.names) > 1 else {})
 
     def self_address(self, key: str, text: str, door: Door, ports: tuple[Port, ...]) -> str | None:
         """The address at which the application believes to be reached, where the file says that of a try at home."""
@@ -307,7 +332,7 @@ class _Adoption:
             return None
         return self.spelling.expression("route.url") + found[3]
 
-    def commands(self, entry: Entry) -> dict[str, Any]:
+    def commands(self, entry: Entry, hosts: Rehost) -> dict[str, Any]:
         given = {
             key: getattr(entry, key)
             for key in ("command", "entrypoint", "healthcheck")
@@ -318,7 +343,7 @@ class _Adoption:
             if isinstance(line := marked.get(key), str) and OPEN in line:
                 # As words: a value with a quote in it would break the line.
                 marked[key] = self.words(line, key)
-        out: dict[str, Any] = self.spelled(marked)
+        out: dict[str, Any] = each_text(self.spelled(marked), lambda text: hosts("", text))
         return {key: tuple(value) if isinstance(value, list) else value for key, value in out.items()}
 
     def words(self, line: str, key: str) -> list[str]:
@@ -349,7 +374,30 @@ class _Adoption:
         for name, own in names.items():
             if name != own and len(names) > 1:
                 self.say("changed", own, f"is the file's {name}, and still known by that name to the others")
-        return Ground(self.name, names, door, mounts, self.wishes.allow, self.wishes.pins, networks, configs, granted)
+        wishes = self.wishes
+        return Ground(
+            self.name,
+            names,
+            door,
+            mounts,
+            wishes.allow,
+            wishes.pins,
+            networks,
+            configs,
+            granted,
+            self.listens(services, door),
+        )
+
+    def listens(self, services: Mapping[str, Entry], door: Door) -> dict[str, int]:
+        """The port at which each container's health can be seen, as far as it is known; with another command than
+        the image's own it may well be a worker that listens nowhere."""
+        found: dict[str, int] = {}
+        for name, entry in services.items():
+            about = known(entry.image or "")
+            told = [port.target for port in self.ports(name) if port.protocol == "tcp"]
+            own = about.port if about.part or not (entry.command or entry.entrypoint) else 0
+            found[name] = door.port if name == door.service else own or (told[0] if told else 0)
+        return found
 
     def _settled(self, volumes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
         try:
@@ -455,7 +503,7 @@ class _Adoption:
             self.say("taken", "backup", f"volumes {', '.join(ground.mounts.kept) or '-'}{dumps}")
 
     def declared_used(self) -> list[Declared]:
-        return [declared for key, declared in self.declared.items() if key in self.used]
+        return list({declared.name: declared for key, declared in self.declared.items() if key in self.used}.values())
 
     def top(self, fragments: Mapping[str, Any], ground: Ground) -> dict[str, Any]:
         """What stands beside `services:`."""

@@ -125,6 +125,7 @@ class Secrets:
             for text in part.commands:
                 for variable in self._named(text):
                     self._group(variable, Place(service, variable.name))
+        self._unite()
         for service, part in parts.items():
             for key, given in part.environment.items():
                 if given is None and is_secret_name(key):
@@ -165,15 +166,23 @@ class Secrets:
                 yield found["password"]
 
     def _literal(self, service: str, key: str, value: str) -> None:
-        """Joins what has the same value, if that is more than chance: placeholders are the same everywhere."""
+        """What is equal in the file stays equal: nobody can tell which of two equal values have to be."""
         place = Place(service, key)
         for group in self.groups.values():
-            alike = not self.weakness(value) or any(_is_password(p.key) and _is_password(key) for p in group.places)
-            if group.value == value and (alike or any(p.key == key for p in group.places)):
+            if group.value == value:
                 group.places.append(place)
                 return
         name = next((n for n in (key, f"{service}_{key}") if n not in self.groups), f"{service}_{key}_2")
         self.groups[name] = _Group(name, value, [place])
+
+    def _unite(self) -> None:
+        """Variables of one value are one secret, under the name of the first."""
+        first: dict[str, _Group] = {}
+        for name, group in self.groups.items():
+            one = first.setdefault(group.value, group) if group.value else group
+            if one is not group:
+                one.places += group.places
+                self.groups[name] = one
 
     def _leave(self, parts: Mapping[str, Part]) -> None:
         """A database's password that no other service is given here: the application knows it by heart."""
@@ -188,7 +197,7 @@ class Secrets:
         """A secret that the file mounts under this name."""
         group = self.groups.setdefault(name, _Group(name))
         group.value = value if group.value is None else group.value
-        group.places.append(Place("secrets", name))
+        group.places.append(Place("/run/secrets", name))
 
     def mark(self, key: str, text: str | None) -> str | None:
         """The text of an environment value with its secrets marked."""
@@ -221,15 +230,12 @@ class Secrets:
 
     def declare(self, prefix: str) -> dict[str, Declared]:
         """By the name that the variables have in the marked texts."""
-        return {name: _declare(group, prefix, self.weakness(group.value or "")) for name, group in self.groups.items()}
+        settled = {g.name: _declare(g, prefix, self.weakness(g.value or "")) for g in self.groups.values()}
+        return {name: settled[group.name] for name, group in self.groups.items()}
 
 
 def _in_address(text: str, password: str, hole: str) -> str:
     return _ADDRESS.sub(lambda at: at["before"] + (hole if at["password"] == password else at["password"]), text)
-
-
-def _is_password(key: str) -> bool:
-    return bool({"PASSWORD", "PASSWD", "PASS", "PWD", "DBPASS", "AUTH"} & set(_words(key))) or "://" in key
 
 
 def _declare(group: _Group, prefix: str, weak: str) -> Declared:

@@ -89,6 +89,8 @@ class Ground:
     """Top-level configs that became files: name → path in the template folder."""
     granted: Mapping[str, str]
     """Top-level secrets → the mark that becomes their value."""
+    listens: Mapping[str, int]
+    """Where each container listens, or 0."""
     pinned: set[str] = field(default_factory=set)
 
 
@@ -127,7 +129,7 @@ def container(
             "changed",
             f"restart: {'no' if entry.restart is False else entry.restart} is left out: what runs here is kept running",
         )
-    out["healthcheck"] = _health(name, entry, about, ground.door, say)
+    out["healthcheck"] = _health(entry, about, ground.listens[name], say)
     if grace := entry.stop_grace_period or about.grace:
         out["stop_grace_period"] = grace
     out["deploy"] = {"resources": _resources(entry, about, say)}
@@ -253,12 +255,11 @@ def _depends(entry: Entry, source: Source, ground: Ground, say: Say) -> dict[str
     return waits
 
 
-def _health(name: str, entry: Entry, about: Known, door: Door, say: Say) -> dict[str, Any]:
+def _health(entry: Entry, about: Known, port: int, say: Say) -> dict[str, Any]:
     given = entry.healthcheck or {}
     test = given.get("test")
     if test and test not in ("NONE", ["NONE"]) and not truth(given.get("disable") or False):
         return {**given}
-    port = door.port if name == door.service else about.port
     times = {"interval": "15s", "timeout": "5s", "retries": 12, "start_period": "60s", "start_interval": "2s"}
     times |= {key: value for key, value in given.items() if key not in {"test", "disable"}}
     if about.health:
