@@ -25,8 +25,10 @@ from ctl.core.adopt_secrets import Declared, Part, Secrets, is_secret_name
 from ctl.core.adopt_service import Ground, Rehost, container, floating, rehost
 from ctl.core.adopt_text import OPEN, RESERVED, Marks, Spelling, Variable, comment, each_text
 from ctl.core.adopt_write import Note, Written, compose_file, folders_step, x_ctl
+from ctl.core.document import MAX_BYTES
 from ctl.core.errors import InvalidFile, UsageError
 
+MAX_SERVICES = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
@@ -65,6 +67,8 @@ def adopt(text: str, file: str, look: Look, name: str, wishes: Wishes, taken: Co
         raise InvalidFile(".env", f"the value of {odd} holds a character that stands for a value here")
     marks = Marks(values)
     project = adopt_compose.read(text, file, look, marks)
+    if len(project.services) > MAX_SERVICES:
+        raise InvalidFile(file, f"has more than {MAX_SERVICES} services")
     name = name or proper_name(project.name)
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a service", hint="lower-case letters, digits and -; give one: NAME")
@@ -81,7 +85,7 @@ class _Adoption:
     ) -> None:
         self.project, self.marks, self.look, self.name = project, marks, look, name
         self.wishes, self.taken = wishes, taken
-        self.notes: list[Note] = []
+        self.notes: dict[Note, None] = {}  # in order, and each once
         self.spelling = Spelling()
         self.prefix = name.upper().replace("-", "_")
         self.secrets = Secrets(marks, {name, *project.services})
@@ -90,9 +94,7 @@ class _Adoption:
         self.used: set[str] = set()
 
     def say(self, kind: Literal["taken", "changed", "open"], about: str, text: str) -> None:
-        note = Note(kind, about, text)
-        if note not in self.notes:
-            self.notes.append(note)
+        self.notes.setdefault(Note(kind, about, text))
 
     def whole(self, file: str) -> Adopted:
         services = self.chosen()
@@ -128,6 +130,8 @@ class _Adoption:
         files = {
             "compose.yaml.j2": compose_file(written, self.spelling, self.top(fragments, ground), block, self.notes)
         }
+        if len(files["compose.yaml.j2"].encode()) > MAX_BYTES:
+            raise InvalidFile(file, "makes a template that is too large to be read")
         if ground.mounts.folders:
             files["steps/2-deploy/10-folders.sh.j2"] = folders_step(self.name, ground.mounts.folders)
         return Adopted(self.name, files | ground.mounts.copied, self.kept(), tuple(self.notes))
@@ -175,7 +179,8 @@ class _Adoption:
             if odd := next((key for key, value in found.values.items() if RESERVED.search(value)), None):
                 raise InvalidFile(path, f"the value of {odd} holds a character that stands for a value here")
         whole = values | pairs(entry.environment)
-        return {key: text and self.opened(key, text) for key, text in whole.items()}
+        plain = {self.value(key, name, "environment"): text for key, text in whole.items()}
+        return {key: text and self.opened(key, text) for key, text in plain.items()}
 
     def opened(self, key: str, text: str) -> str:
         """With the values of the variables that hold no secret: what an address says is read from it."""

@@ -82,14 +82,12 @@ def read(text: str, file: str, look: Look, marks: Marks) -> Project:
 class _Reader:
     def __init__(self, look: Look, marks: Marks) -> None:
         self.look, self.marks = look, marks
-        self.read_files = 0
+        self.opened = 0
         self.documents: dict[str, Document] = {}
+        self.tops: dict[int, Top] = {}
 
     def document(self, text: str, file: str) -> Document:
         """With variables marked and `x-…` left out."""
-        self.read_files += 1
-        if self.read_files > MAX_FILES:
-            raise InvalidFile(file, f"includes or extends more than {MAX_FILES} files")
         if odd := RESERVED.search(text):
             line = text.count("\n", 0, odd.start()) + 1
             raise InvalidFile(file, f"the character U+{ord(odd[0]):04X} may not stand in it", line=line)
@@ -112,13 +110,22 @@ class _Reader:
                 raise Source(document, path).fault(problem=str(error)) from None
         return data
 
-    def open(self, document: Document, folder: str) -> Project:
-        top = convert(document, Top)
+    def top(self, document: Document) -> Top:
+        """The document in types; documents live as long as this does, so that their identity is their name."""
+        if id(document) not in self.tops:
+            self.tops[id(document)] = convert(document, Top)
+        return self.tops[id(document)]
+
+    def open(self, document: Document, folder: str, above: tuple[str, ...] = ()) -> Project:
+        self.opened += 1
+        if self.opened > MAX_FILES:
+            raise InvalidFile(document.file, f"includes more than {MAX_FILES} files")
+        top = self.top(document)
         source = Source(document, ())
         services, sources = dict[str, Entry](), dict[str, Source]()
         merged: dict[str, dict[str, Any]] = {"volumes": {}, "networks": {}, "configs": {}, "secrets": {}}
         for at, include in enumerate(top.include or ()):
-            for inner in self._included(include, source, at, folder):
+            for inner in self._included(include, source, at, folder, above):
                 services |= inner.services
                 sources |= inner.sources
                 for kind, whole in merged.items():
@@ -135,7 +142,9 @@ class _Reader:
         name = top.name if RESERVED.search(top.name) is None else ""  # a name that a variable holds is none yet
         return Project(name, services, sources, top=source, **merged)
 
-    def _included(self, include: str | Include, source: Source, at: int, folder: str) -> list[Project]:
+    def _included(
+        self, include: str | Include, source: Source, at: int, folder: str, above: tuple[str, ...]
+    ) -> list[Project]:
         given = Include(path=include) if isinstance(include, str) else include
         if given.env_file or given.project_directory:
             raise source.fault("include", at, problem="an include with settings of its own cannot be taken")
@@ -143,7 +152,9 @@ class _Reader:
         if len(paths) != 1:
             raise source.fault("include", at, problem="an include of several files in one is not understood")
         path = _join(folder, self.plain(paths[0], source, "include", at))
-        return [self.open(self._file(path, source, "include", at), posixpath.dirname(path))]
+        if path in above:
+            raise source.fault("include", at, problem=f"{path} includes itself")
+        return [self.open(self._file(path, source, "include", at), posixpath.dirname(path), (*above, path))]
 
     def _file(self, path: str, source: Source, *more: str | int) -> Document:
         if path not in self.documents:
@@ -155,13 +166,13 @@ class _Reader:
 
     def _service(self, document: Document, name: str, folder: str, above: tuple[str, ...]) -> Entry:
         """With what it extends, the way Compose merges: mappings by key, lists one after the other."""
-        entry = convert(document, Top).services.get(name)
+        entry = self.top(document).services.get(name)
         source = Source(document, ("services", name))
         mark = f"{document.file} {name}"
         if entry is None:
             raise InvalidFile(document.file, f"there is no service {name!r} to extend")
-        if mark in above:
-            raise source.fault("extends", problem="extends itself")
+        if mark in above or len(above) > MAX_FILES:
+            raise source.fault("extends", problem="extends itself" if mark in above else "extends too many in a row")
         entry = _moved_entry(entry, folder)
         if entry.extends is None:
             return entry

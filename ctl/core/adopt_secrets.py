@@ -40,7 +40,9 @@ _SHAPES = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*|(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{32,}",
     re.DOTALL,
 )
-_ADDRESS = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s/@]+)(?=@)", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"(?<![a-z0-9+.-])(?P<before>[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)(?P<password>[^\s/@]+)(?=@)", re.IGNORECASE
+)
 _SWITCH = re.compile(r"true|false|yes|no|on|off|none|null|[0-9]{1,6}|[0-9]+(ms|s|m|h|d)", re.IGNORECASE)
 
 
@@ -107,6 +109,7 @@ class Secrets:
         self.words = {word.lower() for word in words}
         """Names in the file: as a password, one of them is no better than a known default."""
         self.groups: dict[str, _Group] = {}
+        self.by_value: dict[str, _Group] = {}
         self.left: list[tuple[Place, str]] = []
         """Passwords that stay as they are, because nothing shows who else has them built in."""
 
@@ -168,18 +171,16 @@ class Secrets:
     def _literal(self, service: str, key: str, value: str) -> None:
         """What is equal in the file stays equal: nobody can tell which of two equal values have to be."""
         place = Place(service, key)
-        for group in self.groups.values():
-            if group.value == value:
-                group.places.append(place)
-                return
+        if group := self.by_value.get(value):
+            group.places.append(place)
+            return
         name = next((n for n in (key, f"{service}_{key}") if n not in self.groups), f"{service}_{key}_2")
-        self.groups[name] = _Group(name, value, [place])
+        self.groups[name] = self.by_value[value] = _Group(name, value, [place])
 
     def _unite(self) -> None:
         """Variables of one value are one secret, under the name of the first."""
-        first: dict[str, _Group] = {}
         for name, group in self.groups.items():
-            one = first.setdefault(group.value, group) if group.value else group
+            one = self.by_value.setdefault(group.value, group) if group.value else group
             if one is not group:
                 one.places += group.places
                 self.groups[name] = one
@@ -191,6 +192,7 @@ class Secrets:
             root = all("ROOT" in _words(place.key) for place in group.places)
             if group.value and services and all(parts[s].backing for s in services) and not root:
                 del self.groups[name]
+                self.by_value.pop(group.value, None)
                 self.left.append((group.places[0], group.value))
 
     def grant(self, name: str, value: str | None) -> None:
@@ -205,9 +207,7 @@ class Secrets:
             group = self.groups.get(key)
             return self.marks.mark(Variable(key, group.value)) if group else None
         for value in set(self._literals(key, text)):
-            group = next(
-                (g for g in self.groups.values() if g.value == value and any(p.key == key for p in g.places)), None
-            )
+            group = self.by_value.get(value)
             if group:
                 hole = self.marks.mark(Variable(group.name, value))
                 text = hole if text == value else _in_address(text, value, hole)
@@ -254,7 +254,7 @@ def _declare(group: _Group, prefix: str, weak: str) -> Declared:
     if others or group.value == "" or (form and (weak or not value)):
         spec = SecretSpec(about=about, optional=not form)
         if value and not weak:
-            return Declared(name, spec, tuple(group.places), value, "the file's value is in the vault")
+            return Declared(name, spec, tuple(group.places), value, "the file's value is taken over, into the vault")
         why = (
             "is of the form base64:…, which is not generated here"
             if form
@@ -263,7 +263,7 @@ def _declare(group: _Group, prefix: str, weak: str) -> Declared:
         return Declared(name, spec, tuple(group.places), None, why, open=True)
     spec = _generated(about, words, value)
     if value and not weak:
-        return Declared(name, spec, tuple(group.places), value, "the file's value is in the vault")
+        return Declared(name, spec, tuple(group.places), value, "the file's value is taken over, into the vault")
     why = f"the file's value {weak}; another one is generated" if value else "generated"
     return Declared(name, spec, tuple(group.places), None, why)
 

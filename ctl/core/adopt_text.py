@@ -19,6 +19,8 @@ OPEN, CLOSE = "\ue0f0", "\ue0f1"
 RESERVED = re.compile("[\ue000\ue001\ue0f0\ue0f1]")
 """What no source may hold: these characters stand for values here and in templates."""
 
+MAX_DEPTH = 20
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-?+]")
 _MARK = re.compile(f"{OPEN}([0-9]+){CLOSE}")
@@ -45,8 +47,10 @@ class Marks:
         self.values = values
         self.variables: list[Variable] = []
 
-    def read(self, text: str) -> str:
+    def read(self, text: str, depth: int = 0) -> str:
         """The text with every `${NAME}` replaced by a mark, and every `$$` by one dollar."""
+        if depth > MAX_DEPTH:
+            raise ValueError(f"variables are nested more than {MAX_DEPTH} deep")
         out: list[str] = []
         at = 0
         while (dollar := text.find("$", at)) >= 0:
@@ -57,7 +61,7 @@ class Marks:
                 at = dollar + 2
             elif rest.startswith("{"):
                 end = _closing(text, dollar + 1)
-                out.append(self._braced(text[dollar + 2 : end]))
+                out.append(self._braced(text[dollar + 2 : end], depth + 1))
                 at = end + 1
             elif name := _NAME.match(rest):
                 out.append(self.mark(Variable(name[0], self.values.get(name[0]))))
@@ -67,7 +71,7 @@ class Marks:
                 at = dollar + 1
         return "".join(out) + text[at:]
 
-    def _braced(self, inside: str) -> str:
+    def _braced(self, inside: str, depth: int) -> str:
         name = _NAME.match(inside)
         rest = inside[name.end() :] if name else ""
         operator = _OPERATOR.match(rest)
@@ -79,12 +83,12 @@ class Marks:
         argument, kind = rest[operator.end() :], operator[0]
         given = value is not None and not (kind.startswith(":") and not value)
         if kind.endswith("+"):
-            return self.read(argument) if given else ""
+            return self.read(argument, depth) if given else ""
         if given:
             return self.mark(Variable(name[0], value))
         if kind.endswith("?"):
             return self.mark(Variable(name[0], None, argument))
-        default = self.read(argument)
+        default = self.read(argument, depth)
         # A default that is itself a variable counts as that one.
         return default if OPEN in default else self.mark(Variable(name[0], default))
 

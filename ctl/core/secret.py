@@ -133,7 +133,8 @@ _KNOWN = frozenset(
     ollama openwebui passw0rd password password1 password12 password123 passwort postgres postgrespassword qwertyuiop
     root secret secretkey secretpassword supersecret supersecretkey supersecretpassword temporary test1234 testtest
     topsecret evenmoresecret webui welcome1 myencryptionkey sk1234 sk12345 sk123456 sk12345678 sk1234567890
-    sk9f73s3ljtxvcmt3blb3ljtqtskighxvcmt3blbkfjlk7u thisisasecret thisisnotasecret""".split()  # noqa: SIM905
+    sk9f73s3ljtxvcmt3blb3ljtqtskighxvcmt3blbkfjlk7u thisisasecret thisisnotasecret
+    miniosecret myredissecret""".split()  # noqa: SIM905
 )
 _PLACEHOLDER = re.compile(
     r"your[ _-].*|(insert|replace|enter|paste|put)[ _-](your|with|this|a|me|here|api|token|key|password)\b.*"

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Mapping
 
 from ctl.core import surroundings
+from ctl.core.adopt import Wishes, adopt
+from ctl.core.adopt_compose import Found
 from ctl.core.document import decode
 from ctl.core.errors import CtlError, InvalidFile
 from ctl.core.history import parse_history
@@ -136,11 +138,27 @@ def target(data: bytes) -> None:
         assert len(error.message) < 100_000
 
 
+def compose_file(data: bytes) -> None:
+    """Taken over or refused; what is taken over is a template that the catalogue reads. It stands beside itself too."""
+    text = _text(data)
+    beside = {".env": Found(text="", values={"A": "{{ x }}", "B": "s3cret-enough"}), "x.yaml": Found(text=text)}
+    wishes = Wishes(pins={"p": "1.0"} if "image: p" in text else {})
+    try:
+        found = adopt(text, "compose.yaml", beside.get, "app", wishes)
+    except CtlError as error:
+        _told(error)
+        assert not set(error.message) & {"\ue0f0", "\ue0f1"}, "a mark of ours is shown"
+    else:
+        Catalogue({f"services/app/{path}": content for path, content in found.files.items()}).get("services", "app")
+        assert not set("".join(found.files.values())) & {"\ue0f0", "\ue0f1"}
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "inventory": inventory,
     "stack": stack,
     "service": service,
     "secret_spec": secret_spec,
+    "compose_file": compose_file,
     "probe": probe,
     "doctor": doctor,
     "release": release,
@@ -179,6 +197,18 @@ SEEDS: Mapping[str, list[bytes]] = {
         b"services: {a: {image: a:1}}\nx-ctl:\n  summary: x\n  route: {port: 80, stream: true}\n"
         b"  secrets: {A: {generate: hex, bytes: 32, sticky: true}}\n  requires: {memory: 512M}\n",
         b"summary: x\nvars: {a: {about: b, choices: [c]}}\n",
+    ],
+    "compose_file": [
+        b"services:\n  w:\n    image: w:1\n    ports: ['80:80', {target: 81}]\n    environment: {A: '${A:-b}', PW: x}\n"
+        b"    volumes: ['d:/d', './x.yaml:/etc/x.yaml:ro', {type: bind, source: ./e, target: /e}]\n"
+        b"    depends_on: {db: {condition: service_healthy}}\n    networks: {n: {aliases: [w]}}\n    secrets: [s]\n"
+        b"    healthcheck: {test: curl http://localhost:80/}\n    command: run --pass ${B}\n    mem_limit: 1g\n"
+        b"  db:\n    image: postgres:17\n    environment: [POSTGRES_PASSWORD=abc, 'U=a://b:c@d']\n    networks: [n]\n"
+        b"volumes: {d: {driver_opts: {type: none, o: bind, device: ./d}}}\nnetworks: {n: {internal: true}}\n"
+        b"secrets: {s: {environment: B}}\nconfigs: {c: {content: 'x $$ ${A}'}}\n",
+        b"include: [x.yaml]\nservices:\n  a:\n    extends: {service: b, file: x.yaml}\n    image: p\n    cap_add: [A]\n"
+        b"  b: {image: 'b:1', env_file: [{path: .env, required: false}], links: ['a:b'], labels: [a=b]}\n",
+        b"services:\n  a:\n    extends: {service: b}\n    restart: always\n  b: {image: p, init: true, tmpfs: /x}\n",
     ],
     "secret_spec": [b"{about: x, generate: hex, bytes: 32, sticky: true, rotate: r, pattern: 'a+'}\n"],
     "probe": [
