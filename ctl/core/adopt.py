@@ -8,23 +8,23 @@ silence: what is not in the file stands in the report.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from ctl.core import adopt_compose
 from ctl.core.adopt_compose import Look, Project, Source, no_value
-from ctl.core.adopt_door import Door, Port, find_door, port_of
+from ctl.core.adopt_door import Door, Port, find_door
 from ctl.core.adopt_images import known
 from ctl.core.adopt_mounts import Mounts
-from ctl.core.adopt_schema import Blob, Entry, PortSpec, depends, env_files, pairs, truth
-from ctl.core.adopt_secrets import Declared, Part, Secrets, is_secret_name
-from ctl.core.adopt_service import Ground, Rehost, container, floating, rehost
-from ctl.core.adopt_text import OPEN, RESERVED, Marks, Spelling, Variable, comment, each_text
-from ctl.core.adopt_write import Note, Written, compose_file, folders_step, x_ctl
+from ctl.core.adopt_schema import Blob, Entry, depends, truth
+from ctl.core.adopt_secrets import Declared
+from ctl.core.adopt_service import Ground, container, floating
+from ctl.core.adopt_text import RESERVED, Marks, each_text
+from ctl.core.adopt_values import Texts
+from ctl.core.adopt_write import Note, NoteKind, Written, compose_file, folders_step, x_ctl
 from ctl.core.document import MAX_BYTES
 from ctl.core.errors import InvalidFile, UsageError
 
@@ -83,36 +83,30 @@ class _Adoption:
     def __init__(
         self, project: Project, marks: Marks, look: Look, name: str, wishes: Wishes, taken: Collection[str]
     ) -> None:
-        self.project, self.marks, self.look, self.name = project, marks, look, name
-        self.wishes, self.taken = wishes, taken
+        self.project, self.look, self.name, self.wishes = project, look, name, wishes
         self.notes: dict[Note, None] = {}  # in order, and each once
-        self.spelling = Spelling()
-        self.prefix = name.upper().replace("-", "_")
-        self.secrets = Secrets(marks, {name, *project.services})
-        self.declared: dict[str, Declared] = {}
-        self.vars: dict[str, dict[str, Any]] = {}
-        self.used: set[str] = set()
+        self.texts = Texts(project, marks, look, name, taken, self.say)
 
-    def say(self, kind: Literal["taken", "changed", "open"], about: str, text: str) -> None:
+    def say(self, kind: NoteKind, about: str, text: str) -> None:
         self.notes.setdefault(Note(kind, about, text))
 
     def whole(self, file: str) -> Adopted:
         services = self.chosen()
         sources = self.project.sources
-        environment = {name: self.environment(name, entry) for name, entry in services.items()}
-        plain = {name: self.plain(name, entry) for name, entry in services.items()}
+        environment = {name: self.texts.environment(name, entry) for name, entry in services.items()}
+        plain = {name: self.texts.plain(name, entry) for name, entry in services.items()}
         self.check_depends(plain)
         if loose := floating(plain, sources, self.wishes.pins):
             raise loose
-        ports = {name: self.ports(name) for name in plain}
-        door = find_door({name: self.shown(entry) for name, entry in plain.items()}, ports, self.name)
-        self.settle(plain, environment)
+        ports = {name: self.texts.ports(name) for name in plain}
+        door = find_door({name: self.texts.shown(entry) for name, entry in plain.items()}, ports, self.name)
+        self.texts.settle(plain, environment)
         ground = self.ground(plain, door)
         fragments = {}
         for name, entry in plain.items():
             own = ground.names[name]
-            entry = msgspec.structs.replace(entry, **self.commands(entry, self.hosts(name, door, ground)))
-            values = self.values(name, environment, door, ports[door.service], ground)
+            entry = msgspec.structs.replace(entry, **self.texts.commands(entry, self.texts.hosts(name, door, ground)))
+            values = self.texts.values(name, environment, door, ports[door.service], ground)
             fragments[own] = container(
                 name,
                 entry,
@@ -126,17 +120,17 @@ class _Adoption:
         self.say_ports(ports, door, ground)
         self.say_rest(door, ground, databases)
         written = Written(self.name, file.rsplit("/", 1)[-1], door, fragments[self.name]["image"], fragments)
-        block = x_ctl(written, self.declared_used(), self.vars, ground.mounts.kept, databases)
+        block = x_ctl(written, self.declared_used(), self.texts.vars, ground.mounts.kept, databases)
         files = {
-            "compose.yaml.j2": compose_file(written, self.spelling, self.top(fragments, ground), block, self.notes)
+            "compose.yaml.j2": compose_file(
+                written, self.texts.spelling, self.top(fragments, ground), block, self.notes
+            )
         }
         if len(files["compose.yaml.j2"].encode()) > MAX_BYTES:
             raise InvalidFile(file, "makes a template that is too large to be read")
         if ground.mounts.folders:
             files["steps/2-deploy/10-folders.sh.j2"] = folders_step(self.name, ground.mounts.folders)
         return Adopted(self.name, files | ground.mounts.copied, self.kept(), tuple(self.notes))
-
-    # What there is.
 
     def chosen(self) -> dict[str, Entry]:
         """The services without a profile, as Compose starts them."""
@@ -163,202 +157,6 @@ class _Adoption:
                         "depends_on", other, problem=f"there is no service {other!r}"
                     )
 
-    def environment(self, name: str, entry: Entry) -> dict[str, str | None]:
-        """Marked texts: what the env files say, and over it what `environment` says."""
-        values: dict[str, str | None] = {}
-        for file in env_files(entry):
-            path = adopt_compose.relative(self.value(file.path, name, "env_file"))
-            found = self.look(path)
-            if found is None:
-                if truth(file.required):
-                    raise self.project.sources[name].fault(
-                        "env_file", problem=f"{path} is not beside the file", hint="put it there: its values come along"
-                    )
-                continue
-            values |= found.values
-            if odd := next((key for key, value in found.values.items() if RESERVED.search(value)), None):
-                raise InvalidFile(path, f"the value of {odd} holds a character that stands for a value here")
-        whole = values | pairs(entry.environment)
-        plain = {self.value(key, name, "environment"): text for key, text in whole.items()}
-        return {key: text and self.opened(key, text) for key, text in plain.items()}
-
-    def opened(self, key: str, text: str) -> str:
-        """With the values of the variables that hold no secret: what an address says is read from it."""
-
-        def value(variable: Variable) -> str:
-            keep = variable.value is None or is_secret_name(key) or is_secret_name(variable.name)
-            return self.marks.mark(variable) if keep else str(variable.value)
-
-        return str(self.marks.replace(text, value))
-
-    def value(self, text: str, name: str, *more: str | int) -> str:
-        try:
-            return self.marks.plain(text)
-        except LookupError as error:
-            raise no_value(str(error.args[0]), self.project.sources[name], *more) from None
-
-    def plain(self, name: str, entry: Entry) -> Entry:
-        """With every variable settled where no secret can stand."""
-        settled: dict[str, Any] = {}
-        for key in Entry.__struct_fields__:
-            given = getattr(entry, key)
-            if key in {"environment", "command", "entrypoint", "healthcheck", "ports"} or given is None:
-                continue
-            builtins = msgspec.to_builtins(given)
-            settled[key] = each_text(builtins, lambda text, key=key: self.value(text, name, key))  # type: ignore[misc]
-        rest = {"command": entry.command, "entrypoint": entry.entrypoint, "healthcheck": entry.healthcheck}
-        try:
-            return msgspec.convert({**settled, **{k: v for k, v in rest.items() if v is not None}}, Entry)
-        except msgspec.ValidationError as error:
-            raise self.project.sources[name].fault(problem=str(error)) from None
-
-    def shown(self, entry: Entry) -> Entry:
-        """As it is to be looked at, not written: with what its check says once the variables have their values."""
-        check = self.marks.replace(entry.healthcheck, lambda variable: variable.value or "")
-        return msgspec.structs.replace(entry, healthcheck=check)
-
-    def ports(self, name: str) -> tuple[Port, ...]:
-        found = []
-        for at, given in enumerate(self.project.services[name].ports or ()):
-            text = msgspec.to_builtins(given)
-            # Where it is published is of no interest here, and may well be a variable without a value.
-            plain = self.marks.replace(text, lambda variable: variable.value or "")
-            port = port_of(msgspec.convert(plain, int | str | PortSpec))
-            if port is None:
-                each_text(text, lambda text, at=at: self.value(text, name, "ports", at))  # type: ignore[misc]
-            if port is None or not 0 < port.target < 65536:
-                raise self.project.sources[name].fault("ports", at, problem=f"{plain!r} is no port")
-            found.append(port)
-        return tuple(found)
-
-    # Secrets and variables.
-
-    def settle(self, services: Mapping[str, Entry], environment: dict[str, dict[str, str | None]]) -> None:
-        self.secrets.find(
-            {
-                name: Part(
-                    environment[name],
-                    tuple(_texts([entry.command, entry.entrypoint, entry.healthcheck])),
-                    known(entry.image or "").part,
-                )
-                for name, entry in services.items()
-            }
-        )
-        for values in environment.values():
-            for key in values:
-                values[key] = self.secrets.mark(key, values[key])
-        self.declared = self.secrets.declare(self.prefix)
-        for place, _ in self.secrets.left:
-            self.say(
-                "open",
-                place.service,
-                f"{place.key} stays as it is: the file does not show who else knows it; if the application can be told"
-                " another one, make it a secret",
-            )
-
-    def become(self, variable: Variable) -> str:
-        """What stands in the template for a variable."""
-        declared = self.declared.get(variable.name)
-        if declared is not None:
-            self.used.add(variable.name)
-            empty = " or ''" if declared.spec.optional else ""
-            return self.spelling.expression(f"secret('{declared.name}'){empty}")
-        if variable.value is not None:
-            return variable.value
-        name = (
-            f"{self.prefix}_{variable.name}".lower()
-            if not variable.name.upper().startswith(self.prefix)
-            else variable.name.lower()
-        )
-        if name not in self.vars:
-            about = (
-                comment(self.marks.replace(variable.about, lambda inner: inner.name))
-                or f"the Compose file's {variable.name}"
-            )
-            self.vars[name] = {"about": about, **({} if variable.about else {"default": ""})}
-            need = "has to be set" if variable.about else "is empty where it is not set"
-            self.say(
-                "open", f"vars.{name}", f"{variable.name} has no value in the file; {need}: hosts.HOST.vars.{name}"
-            )
-        return self.spelling.expression(f"vars.{name}")
-
-    def spelled(self, data: Any) -> Any:
-        return self.marks.replace(data, self.become)
-
-    def values(
-        self,
-        name: str,
-        environments: Mapping[str, Mapping[str, str | None]],
-        door: Door,
-        ports: tuple[Port, ...],
-        ground: Ground,
-    ) -> dict[str, str]:
-        """The container's environment as it stands in the template; `ports` are those that the door publishes."""
-        environment, at_home = environments[name], environments[door.service]
-        hosts = self.hosts(name, door, ground)
-        out: dict[str, str] = {}
-        for key, text in environment.items():
-            if text is None:
-                if key in self.marks.values:
-                    out[key] = self.marks.values[key]
-                else:
-                    self.say("changed", ground.names[name], f"{key} comes from whoever starts Compose, and is left out")
-                continue
-            moved = hosts(key, text)
-            if moved != text:
-                self.say("changed", ground.names[name], f"{key} names a container by its name in the stack")
-            url = self.self_address(key, moved, door, ports) if at_home.get(key) == text else None
-            if url:
-                self.say("changed", ground.names[name], f"{key} is the door's address, route.url")
-                out[key] = url
-                continue
-            out[key] = self.spelled(moved)
-        return out
-
-    def hosts(self, name: str, door: Door, ground: Ground) -> Rehost:
-        """The door alone is on the stack's network too, where its parts' names may be those of others."""
-        doubtful = {old: new for old, new in ground.names.items() if old in self.taken and old != name}
-        return rehost(doubtful if name == door.service and len(ground.names) > 1 else {})
-
-    def self_address(self, key: str, text: str, door: Door, ports: tuple[Port, ...]) -> str | None:
-        """The address at which the application believes to be reached, where the file says that of a try at home."""
-        try:
-            plain = self.marks.plain(text)
-        except LookupError:
-            return None
-        found = re.fullmatch(r"https?://([\w.-]+)(?::(\d+))?(/?)", plain)
-        if not (found and door.http and re.search(r"URL|URI|ORIGIN|DOMAIN|ADDRESS", key, re.IGNORECASE)):
-            return None
-        home = re.fullmatch(
-            r"localhost|127\.0\.0\.1|0\.0\.0\.0|([\w-]+\.)*example\.(com|org|net)|your-?domain\.\w+", found[1]
-        )
-        own = {port.published for port in ports} | {str(door.port)}
-        if home is None or (found[2] and found[2] not in own):
-            return None
-        return self.spelling.expression("route.url") + found[3]
-
-    def commands(self, entry: Entry, hosts: Rehost) -> dict[str, Any]:
-        given = {
-            key: getattr(entry, key)
-            for key in ("command", "entrypoint", "healthcheck")
-            if getattr(entry, key) is not None
-        }
-        marked = each_text(given, self.secrets.mark_command)
-        for key in ("command", "entrypoint"):
-            if isinstance(line := marked.get(key), str) and OPEN in line:
-                # As words: a value with a quote in it would break the line.
-                marked[key] = self.words(line, key)
-        out: dict[str, Any] = each_text(self.spelled(marked), lambda text: hosts("", text))
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in out.items()}
-
-    def words(self, line: str, key: str) -> list[str]:
-        try:
-            return shlex.split(line)
-        except ValueError as error:
-            raise UsageError(f"{key}: {error}", hint="write it as a list of words") from None
-
-    # The whole.
-
     def ground(self, services: Mapping[str, Entry], door: Door) -> Ground:
         names = {name: self.own_name(name, door) for name in services}
         if len(set(names.values())) < len(names):
@@ -368,7 +166,7 @@ class _Adoption:
         mounts = Mounts(
             self.name,
             self.look,
-            self.spelling,
+            self.texts.spelling,
             self._settled(self.project.volumes),
             self.wishes.allow,
             self.project.top,
@@ -399,14 +197,14 @@ class _Adoption:
         found: dict[str, int] = {}
         for name, entry in services.items():
             about = known(entry.image or "")
-            told = [port.target for port in self.ports(name) if port.protocol == "tcp"]
+            told = [port.target for port in self.texts.ports(name) if port.protocol == "tcp"]
             own = about.port if about.part or not (entry.command or entry.entrypoint) else 0
             found[name] = door.port if name == door.service else own or (told[0] if told else 0)
         return found
 
     def _settled(self, volumes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
         try:
-            return each_text(volumes, self.marks.plain)  # type: ignore[no-any-return]
+            return each_text(volumes, self.texts.marks.plain)  # type: ignore[no-any-return]
         except LookupError as error:
             raise no_value(str(error.args[0]), self.project.top, "volumes") from None
 
@@ -452,15 +250,15 @@ class _Adoption:
             found = self.look(path) if not path.startswith("..") else None
             value = found.text.rstrip("\n") if found and found.text else None
         elif blob.environment is not None:
-            value = self.marks.values.get(blob.environment)
-        self.secrets.grant(key, value)
-        self.declared = self.secrets.declare(self.prefix)
-        self.used.add(key)
-        return self.spelling.expression(f"secret('{self.declared[key].name}')")
+            value = self.texts.marks.values.get(blob.environment)
+        self.texts.secrets.grant(key, value)
+        self.texts.declared = self.texts.secrets.declare(self.texts.prefix)
+        self.texts.used.add(key)
+        return self.texts.spelling.expression(f"secret('{self.texts.declared[key].name}')")
 
     def _plain_top(self, text: str, source: Source) -> str:
         try:
-            return self.marks.plain(text)
+            return self.texts.marks.plain(text)
         except LookupError as error:
             raise no_value(str(error.args[0]), source) from None
 
@@ -508,7 +306,11 @@ class _Adoption:
             self.say("taken", "backup", f"volumes {', '.join(ground.mounts.kept) or '-'}{dumps}")
 
     def declared_used(self) -> list[Declared]:
-        return list({declared.name: declared for key, declared in self.declared.items() if key in self.used}.values())
+        return list(
+            {
+                declared.name: declared for key, declared in self.texts.declared.items() if key in self.texts.used
+            }.values()
+        )
 
     def top(self, fragments: Mapping[str, Any], ground: Ground) -> dict[str, Any]:
         """What stands beside `services:`."""
@@ -527,16 +329,10 @@ class _Adoption:
             key for key in self.project.secrets if any(key in f.get("x-secrets", {}) for f in fragments.values())
         ]
         if granted:
-            top["secrets"] = {f"{self.name}_{key}": {"environment": self.declared[key].name} for key in granted}
+            top["secrets"] = {f"{self.name}_{key}": {"environment": self.texts.declared[key].name} for key in granted}
         return top
 
     def kept(self) -> dict[str, str]:
-        return {d.name: d.value for key, d in self.declared.items() if key in self.used and d.value is not None}
-
-
-def _texts(data: Any) -> list[str]:
-    if isinstance(data, dict):
-        return [text for value in data.values() for text in _texts(value)]
-    if isinstance(data, list | tuple):
-        return [text for value in data for text in _texts(value)]
-    return [data] if isinstance(data, str) else []
+        return {
+            d.name: d.value for key, d in self.texts.declared.items() if key in self.texts.used and d.value is not None
+        }

@@ -14,12 +14,14 @@ from ctl.core.adopt_secrets import Declared
 from ctl.core.adopt_text import Spelling, comment, without_jinja
 from ctl.core.secret import SecretSpec
 
+NoteKind = Literal["taken", "changed", "open"]
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
     """One sentence of the report. `open` is what a person still has to do or to look at."""
 
-    kind: Literal["taken", "changed", "open"]
+    kind: NoteKind
     about: str
     text: str
 
