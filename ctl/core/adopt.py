@@ -62,7 +62,7 @@ def adopt(text: str, file: str, look: Look, name: str, wishes: Wishes, taken: Co
     Raises InvalidFile with the line, UsageError for a name or a wish that fits nothing.
     """
     env = look(".env")
-    values = env.values if env else {}
+    values = env.values() if env else {}
     if odd := next((key for key, value in values.items() if RESERVED.search(value)), None):
         raise InvalidFile(".env", f"the value of {odd} holds a character that stands for a value here")
     marks = Marks(values)
@@ -121,12 +121,9 @@ class _Adoption:
         self.say_rest(door, ground, databases)
         written = Written(self.name, file.rsplit("/", 1)[-1], door, fragments[self.name]["image"], fragments)
         block = x_ctl(written, self.declared_used(), self.texts.vars, ground.mounts.kept, databases)
-        files = {
-            "compose.yaml.j2": compose_file(
-                written, self.texts.spelling, self.top(fragments, ground), block, self.notes
-            )
-        }
-        if len(files["compose.yaml.j2"].encode()) > MAX_BYTES:
+        whole = compose_file(written, self.texts.spelling, self.top(fragments, ground), block, self.notes)
+        files = {"compose.yaml.j2": whole}
+        if len(whole.encode()) > MAX_BYTES:
             raise InvalidFile(file, "makes a template that is too large to be read")
         if ground.mounts.folders:
             files["steps/2-deploy/10-folders.sh.j2"] = folders_step(self.name, ground.mounts.folders)
@@ -306,11 +303,8 @@ class _Adoption:
             self.say("taken", "backup", f"volumes {', '.join(ground.mounts.kept) or '-'}{dumps}")
 
     def declared_used(self) -> list[Declared]:
-        return list(
-            {
-                declared.name: declared for key, declared in self.texts.declared.items() if key in self.texts.used
-            }.values()
-        )
+        used = {d.name: d for key, d in self.texts.declared.items() if key in self.texts.used}
+        return list(used.values())
 
     def top(self, fragments: Mapping[str, Any], ground: Ground) -> dict[str, Any]:
         """What stands beside `services:`."""
@@ -333,6 +327,4 @@ class _Adoption:
         return top
 
     def kept(self) -> dict[str, str]:
-        return {
-            d.name: d.value for key, d in self.texts.declared.items() if key in self.texts.used and d.value is not None
-        }
+        return {declared.name: declared.value for declared in self.declared_used() if declared.value is not None}

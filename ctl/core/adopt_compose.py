@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ class Found:
     text: str | None = None
     entries: tuple[str, ...] | None = None
     """Of a folder: the paths of its files, relative to it."""
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Callable[[], Mapping[str, str]] = dict
     """Of an env file: what it sets."""
 
 

@@ -54,8 +54,9 @@ class Texts:
                         "env_file", problem=f"{path} is not beside the file", hint="put it there: its values come along"
                     )
                 continue
-            values |= found.values
-            if odd := next((key for key, value in found.values.items() if RESERVED.search(value)), None):
+            there = found.values()
+            values |= there
+            if odd := next((key for key, value in there.items() if RESERVED.search(value)), None):
                 raise InvalidFile(path, f"the value of {odd} holds a character that stands for a value here")
         whole = values | pairs(entry.environment)
         plain = {self.value(key, name, "environment"): text for key, text in whole.items()}

@@ -38,7 +38,7 @@ class Beside:
             return Found()
         except OSError as error:
             raise UsageError(f"{whole} cannot be read: {error.strerror}") from error
-        return Found(text=text, values=_values(whole) if _may_be_env(whole.name) else {})
+        return Found(text=text, values=lambda: _values(whole))
 
 
 def _entries(folder: Path) -> tuple[str, ...]:
@@ -51,10 +51,6 @@ def _entries(folder: Path) -> tuple[str, ...]:
             if len(found) > MAX_ENTRIES:
                 return tuple(found)
     return tuple(found)
-
-
-def _may_be_env(name: str) -> bool:
-    return "env" in name.lower()
 
 
 def _values(path: Path) -> dict[str, str]:

@@ -93,3 +93,11 @@ def test_pins() -> None:
     for word in ("a", "a=", "=1", "a=latest", "a=VERSION"):
         with pytest.raises(UsageError):
             parse_pins([word])
+
+
+def test_env_files_of_any_name_are_read(ctl: Ctl, file: Path) -> None:
+    (file.parent / "variables.txt").write_text("# a comment\nGREETING='not $this'\nexport COLOUR=\"red # it is\"\n")
+    file.write_text("services: {web: {image: 'a:1', env_file: [./variables.txt]}}\n")
+    adopt(Workplace(ctl.folder), file)
+    text = (ctl.folder / "templates/services/notes/compose.yaml.j2").read_text()
+    assert "GREETING: not $$this\n" in text and 'COLOUR: "red # it is"\n' in text

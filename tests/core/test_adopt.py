@@ -56,7 +56,7 @@ def adopted(
 ) -> Adopted:
     files = {name: Found(text=content) for name, content in (beside or {}).items()}
     if env:
-        files[".env"] = Found(text="", values=env)
+        files[".env"] = Found(text="", values=lambda: env)
     return adopt(text, "compose.yaml", files.get, "app", Wishes(**wishes), known())
 
 

@@ -141,7 +141,7 @@ def target(data: bytes) -> None:
 def compose_file(data: bytes) -> None:
     """Taken over or refused; what is taken over is a template that the catalogue reads. It stands beside itself too."""
     text = _text(data)
-    beside = {".env": Found(text="", values={"A": "{{ x }}", "B": "s3cret-enough"}), "x.yaml": Found(text=text)}
+    beside = {".env": Found(text="", values=lambda: {"A": "{{ x }}", "B": "s3cret-enough"}), "x.yaml": Found(text=text)}
     wishes = Wishes(pins={"p": "1.0"} if "image: p" in text else {})
     try:
         found = adopt(text, "compose.yaml", beside.get, "app", wishes)
