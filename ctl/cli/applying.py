@@ -126,7 +126,14 @@ def apply(link: Transport, todo: Plan, aim: Aim, manner: Manner, command: str, *
     err.line(("\n✓ ", "green"), (host, "bold"), f" runs {todo.release.stack}, release {todo.release.id} ({seconds} s)")
     if not many:
         _tell_doors(todo, first=not todo.facts.current)
-    return {"result": "changed", "run": outcome.run, "seconds": seconds}
+    tell_warnings(outcome.warnings)
+    return {"result": "changed", "run": outcome.run, "seconds": seconds, "warnings": outcome.warnings}
+
+
+def tell_warnings(warnings: list[str]) -> None:
+    """What failed and could, in the words of the steps."""
+    for warning in warnings:
+        err.line(("! ", "yellow"), "\n  ".join(warning.splitlines()))
 
 
 def show_plan(link: Transport, todo: Plan) -> None:

@@ -52,6 +52,8 @@ class Progress:
             self.now(self.titles.get(words[0], words[0]))
         elif event.kind == "done":
             self.say("✓", "green", self.titles.get(words[0], words[0]), f"{words[-1]} s")
+        elif event.kind == "warn":
+            self.say("!", "yellow", f"not done: {self.titles.get(words[0], words[0])}")
         elif event.kind == "pull":
             self.now(f"pulling {words[0]}")
         elif event.kind == "build":

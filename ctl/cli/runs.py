@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ctl.cli import options
-from ctl.cli.applying import Manner, apply, confirm, new_watch, show_plan, workplace
+from ctl.cli.applying import Manner, apply, confirm, new_watch, show_plan, tell_warnings, workplace
 from ctl.cli.terminal import err, out, print_json, stdin_is_terminal
 from ctl.core.errors import UsageError
 
@@ -87,8 +87,10 @@ def attach(
             raise UsageError(f"there is no such run on {host.name}", hint=f"ctl history {host.name}")
         run_id = run_id or ids[-1]
         with Progress(aim.release) as progress:
-            run.attach(link, host.name, aim.release.root, new_watch("attach", progress.take, run_id=run_id))
+            watch = new_watch("attach", progress.take, run_id=run_id)
+            outcome = run.attach(link, host.name, aim.release.root, watch)
     err.line(("✓ ", "green"), f"the run {run_id} went through")
+    tell_warnings(outcome.warnings)
 
 
 def _pick(found: History) -> str:

@@ -13,8 +13,9 @@ from ctl.cli import options
 from ctl.cli.terminal import out, print_json
 
 if TYPE_CHECKING:
+    from ctl.core.certificate import Certificate
     from ctl.core.plan import Plan
-    from ctl.core.probe import ContainerFact
+    from ctl.core.probe import ContainerFact, Facts
 
 
 def status(
@@ -40,7 +41,7 @@ def status(
         found: list[Plan] = []
         for host, aim in zip(hosts, aims, strict=True):
             with place.transport(host) as transport:
-                found.append(plan(aim.release, run.look(transport, aim, externals=True)))
+                found.append(plan(aim.release, run.look(transport, aim, live=True)))
         reports = [report(todo) for todo in found]
         if json:
             print_json(reports[0] if len(reports) == 1 else reports)
@@ -61,6 +62,7 @@ def status(
 def report(todo: Plan) -> dict[str, Any]:
     """The status of one host for programs. Sizes are megabytes."""
     from ctl.cli.show import change_json  # noqa: PLC0415
+    from ctl.core import certificate  # noqa: PLC0415
 
     release, facts = todo.release, todo.facts
     services: dict[str, dict[str, Any]] = {}
@@ -83,6 +85,8 @@ def report(todo: Plan) -> dict[str, Any]:
         "services": list(services.values()),
         "units": {name: {"active": unit.active, "enabled": unit.enabled} for name, unit in sorted(facts.units.items())},
         "routes": [{"name": route.name, "urls": list(route.urls)} for route in release.routes],
+        "certificates": [_certificate(one, facts) for one in certificate.shown(facts.certificates)],
+        "certificate_refused": facts.refused or None,
         "externals": [
             {"name": e.name, "url": e.url, "answers": facts.externals.get(e.name, "000") == "200"}
             for e in release.externals
@@ -92,6 +96,21 @@ def report(todo: Plan) -> dict[str, Any]:
         "locked": facts.locked,
         "drift": [change_json(change) for change in todo.drift],
         "pending": [change_json(change) for change in todo.changes],
+    }
+
+
+def _certificate(one: Certificate, facts: Facts) -> dict[str, Any]:
+    from ctl.core.certificate import moment  # noqa: PLC0415
+
+    now = moment(facts.time)
+    return {
+        "names": list(one.names),
+        "issuer": one.issuer,
+        "self_signed": one.self_signed,
+        "serial": one.serial,
+        "expires": one.ends.isoformat(),
+        "days": one.days(now),
+        "warning": one.warning(now) or None,
     }
 
 
@@ -130,10 +149,26 @@ def lines(data: dict[str, Any]) -> list[Text]:
         sign = ("✓", "green") if external["answers"] else ("!", "yellow")
         says = "answers" if external["answers"] else "does not answer"
         result.append(Text.assemble("  ", sign, (f" {external['name']:<14} ", "bold"), f"{says:<20} ", external["url"]))
+    result += _certificate_lines(data)
     if data["locked"]:
         result.append(Text("  a run is at work", "yellow"))
     if data["pending"] and data["release"]:
         result.append(Text("  not as it should be:" if data["drift"] else "  a deploy would change:", "yellow"))
+    return result
+
+
+def _certificate_lines(data: dict[str, Any]) -> list[Text]:
+    result = []
+    for one in data["certificates"]:
+        sign = ("!", "yellow") if one["warning"] else ("✓", "green")
+        issuer = "itself" if one["self_signed"] else one["issuer"]
+        text = f" {', '.join(one['names'])}, signed by {issuer}, {one['days']} days left"
+        result.append(Text.assemble("  ", sign, (" certificate", "bold"), text))
+        if one["warning"]:
+            result.append(Text(f"    {one['warning']}", "yellow"))
+    if data["certificate_refused"]:
+        said = f"    the authority gave none when last asked: {data['certificate_refused']}"
+        result.append(Text(said, "yellow"))
     return result
 
 

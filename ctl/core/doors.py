@@ -200,7 +200,32 @@ def _upstream(service: Service, spec: RouteSpec) -> str:
     return f"{spec.service or service.name}:{spec.port}"
 
 
-def with_ports(doors: Doors, routes: Iterable[Route]) -> Doors:
-    """The doors with the ports that the routes have of their own."""
+def with_routes(doors: Doors, routes: Sequence[Route], stack: Stack) -> Doors:
+    """The doors with the ports that the routes have of their own, and all names of the certificate.
+
+    Raises InvalidFile for names that no authority would vouch for in the way that is chosen.
+    """
     own = tuple(route.port for route in routes if route.kind == "port")
-    return msgspec.structs.replace(doors, own=own)
+    subdomains = [f"{route.name}.{doors.domain}" for route in routes if route.kind == "subdomain"]
+    if subdomains and doors.dns:
+        subdomains = [f"*.{doors.domain}"]
+    names = dict.fromkeys((doors.domain, *subdomains, *doors.names))
+    # What a wildcard covers is not named again: some authorities refuse that.
+    lone = tuple(name for name in names if f"*.{name.partition('.')[2]}" not in names or name.startswith("*."))
+    settled = msgspec.structs.replace(doors, own=own, names=lone)
+    if stack.proxy == "nginx" and doors.tls == "acme":
+        _check_provable(settled, f"stacks/{stack.name}/stack.yaml")
+    return settled
+
+
+def _check_provable(doors: Doors, file: str) -> None:
+    """Raises InvalidFile where an ACME authority could not see that the names are ours."""
+    way = "set acme_dns, so that the domain is proven through its DNS"
+    for name in doors.names:
+        if name.endswith("localhost") or not _DOMAIN.fullmatch(name.removeprefix("*.")):
+            raise InvalidFile(file, f"no authority vouches for {name}", path="doors.domain", hint="set domain")
+        if name.startswith("*.") and not doors.dns:
+            raise InvalidFile(file, f"a certificate for {name} is not to be had over port 80", path="doors.dns", hint=way)
+    if doors.plain and ipaddress.ip_address(doors.address).is_loopback:
+        problem = f"the authority asks at port 80, and the proxy listens on {doors.address} only"
+        raise InvalidFile(file, problem, path="doors.address", hint=f"set address to 0.0.0.0; or {way}")

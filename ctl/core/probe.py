@@ -76,6 +76,10 @@ class Facts:
     units: Mapping[str, UnitFact] = field(default_factory=dict)
     externals: Mapping[str, str] = field(default_factory=dict)
     """Name → the HTTP status it answered with, `000` for none."""
+    certificates: Mapping[str, str] = field(default_factory=dict)
+    """Name → the certificate that the proxy shows for it, DER in base64; empty for none."""
+    refused: str = ""
+    """Why there is no certificate from the authority, or no new one, if so."""
 
 
 def clean(text: str, limit: int = 2000) -> str:
@@ -145,6 +149,8 @@ class _Reading:
             containers=tuple(_container(line) for line in self.all("container", 7)),
             units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},
             externals=dict(self.all("external", 2)),
+            certificates={line[1]: "".join(line[2:]) for line in self.lines if line[0] == "certificate" and len(line) > 1},
+            refused=self.one("refused", 1)[0],
         )
 
 

@@ -61,6 +61,8 @@ class Step:
     inputs: tuple[str, ...] = ()
     timeout: int = 600
     interactive: bool = False
+    vital: bool = True
+    """Whether its failure ends the run. Else that is a warning, and the next deploy tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ class Release:
     """Megabytes that the services declare."""
     spare: tuple[tuple[str, int], ...] = ()
     """Services that no other one needs, and the memory that each would set free, the largest first."""
+    proxy: str = ""
     secrets: tuple[Secret, ...] = ()
     """Known values, for redaction; not part of what is serialised, nor of the id."""
 
@@ -198,10 +201,17 @@ class Release:
             memory=self.memory,
             disk=self.disk,
             spare=self.spare,
+            proxy=self.proxy,
         )
 
     def file(self, path: str) -> File | None:
         return self._by_path.get(path)
+
+    @property
+    def doors(self) -> tuple[tuple[str, int], ...]:
+        """Every name that the proxy has, with a port at which it answers to it. A tunnel's name is not among them."""
+        found = [(urlsplit(route.urls[-1]).hostname or "", route.port) for route in self.routes]
+        return tuple({name: (name, port) for name, port in reversed(found)}.values())[::-1]
 
     @cached_property
     def _by_path(self) -> dict[str, File]:
@@ -234,6 +244,7 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: int
     disk: int
     spare: tuple[tuple[str, int], ...] = ()
+    proxy: str = ""
 
 
 def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
@@ -259,6 +270,7 @@ def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
         memory=wire.memory,
         disk=wire.disk,
         spare=wire.spare,
+        proxy=wire.proxy,
     )
 
 

@@ -46,6 +46,7 @@ def render(
         containers=tuple(work.containers),
         routes=selection.routes,
         externals=work.externals,
+        proxy=selection.proxy.name,
         memory=sum(_memory(selection, folder) for folder in selection.folders),
         disk=sum(megabytes(f.meta.requires.disk, file=f.folder, path="requires.disk") for f in selection.folders),
         spare=_spare(selection),
@@ -251,6 +252,7 @@ class _Rendering:
             inputs=inputs,
             timeout=int(head["timeout"]),
             interactive=head.get("interactive") == "true",
+            vital=head.get("failure") != "warning",
         )
 
     def add(self, files: Any) -> None:
@@ -261,13 +263,17 @@ class _Rendering:
 
     def phase(self, service: Service) -> int:
         """Of a folder's files. An added service's come in phase 2: the project's Compose file includes them."""
-        return 3 if service.kind in {"tunnel", "backup"} else 2
+        return 3 if service.kind in {"tunnel", "tls", "dns", "backup"} else 2
 
     def values(self, service: Service) -> dict[str, Any]:
         """What a template of this folder sees. The names are listed in docs/templates.md."""
         selection = self.selection
         routes = {route.name: route for route in selection.routes}
-        directory = {"services": f"{selection.root}/stacks/{service.name}", "proxy": f"{selection.root}/proxy"}
+        directory = {
+            "services": f"{selection.root}/stacks/{service.name}",
+            "proxy": f"{selection.root}/proxy",
+            **dict.fromkeys(("tls", "dns"), f"{selection.root}/certbot"),
+        }
 
         def secret(name: str) -> Secret | None:
             if name not in service.meta.secrets:
@@ -296,11 +302,11 @@ class _Rendering:
 
 
 _TITLE = re.compile(r"#\s*(?!shellcheck|!)(?P<title>\S.*)")
-_HEAD = re.compile(r"#\s*(?P<key>inputs|timeout|interactive):\s*(?P<value>.*)")
+_HEAD = re.compile(r"#\s*(?P<key>inputs|timeout|interactive|failure):\s*(?P<value>.*)")
 
 
 def _head(text: str) -> dict[str, str]:
-    """The comment lines above a step's code: its title, and `# inputs:`, `# timeout:`, `# interactive:`."""
+    """The comment lines above a step's code: its title, and `# inputs:`, `# timeout:`, `# interactive:`, `# failure:`."""
     head: dict[str, str] = {}
     for line in text.lstrip().splitlines():
         if not line.startswith("#"):

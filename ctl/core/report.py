@@ -12,7 +12,7 @@ from ctl.core.probe import clean
 # Each kind of event with the number of words that it has at least: a line with fewer is no event.
 _KINDS = {
     **dict.fromkeys(("release", "phase", "put", "del", "step", "fail", "pull", "up", "remove", "exit"), 1),
-    **dict.fromkeys(("build", "roll", "healthy", "unhealthy", "keep"), 1),
+    **dict.fromkeys(("build", "roll", "healthy", "unhealthy", "keep", "warn"), 1),
     "done": 2,
     "locked": 0,
     "overtaken": 0,
@@ -90,6 +90,8 @@ class Outcome:
     unhealthy: list[str] = field(default_factory=list)
     locked_by: str = ""
     overtaken_by: str = ""
+    warnings: list[str] = field(default_factory=list)
+    """What steps said that failed and could."""
     tail: list[str] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
@@ -99,6 +101,8 @@ class Outcome:
             self.tail = []
         elif event.kind == "done":
             self.done.append(event.words[0])
+        elif event.kind == "warn":
+            self.warnings.append("\n".join(self.tail))
         elif event.kind == "fail":
             self.failed = " ".join(event.words)
         elif event.kind == "unhealthy":

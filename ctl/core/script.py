@@ -83,7 +83,8 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
     for change in changes:
         if isinstance(change, StepChange):
             step = change.step
-            yield f"step {quoting.sh(step.id)} {_name(step)} {step.timeout} {step.fingerprint}"
+            verb = "step" if step.vital else "attempt"
+            yield f"{verb} {quoting.sh(step.id)} {_name(step)} {step.timeout} {step.fingerprint}"
     upgraded = [quoting.sh(change.name) for change in moving if change.upgrade]
     if upgraded:
         yield f"keep {plan.release.id} {' '.join(upgraded)}"
@@ -102,8 +103,8 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
             yield f"del {quoting.sh(change.path)}"
 
 
-def probe(release: Release, templates: Templates, *, externals: bool = False) -> str:
-    """The sh text that tells what `Facts` holds about the host; externals only on demand, they may let us wait."""
+def probe(release: Release, templates: Templates, *, live: bool = False) -> str:
+    """The sh text that tells what `Facts` holds about the host; what others are asked only with `live`: we may wait."""
     units = [path.rsplit("/", 1)[1] for path in (file.path for file in release.files) if _is_unit(path)]
     lines = [
         "export LC_ALL=C.UTF-8 HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -123,7 +124,8 @@ def probe(release: Release, templates: Templates, *, externals: bool = False) ->
             "containers",
             f"units {' '.join(quoting.sh(unit) for unit in units)}",
             *(f"check {quoting.sh(step.id)} {_name(step)}" for step in release.steps),
-            *(_external(external) for external in release.externals if externals),
+            *(_external(external) for external in release.externals if live),
+            *(_certificate(release.proxy, *door) for door in release.doors if live),
         ),
         f"files {' '.join(quoting.sh(file.path) for file in release.files)}",
         "wait",
@@ -141,6 +143,10 @@ def _side_by_side(*commands: str) -> Iterable[str]:
 
 def _external(external: External) -> str:
     return f"external {quoting.sh(external.name)} {quoting.sh(external.url)} {quoting.sh(external.health)}"
+
+
+def _certificate(proxy: str, name: str, port: int) -> str:
+    return f"certificate {quoting.sh(proxy)} {quoting.sh(name)} {port}"
 
 
 def fetch(paths: Iterable[str]) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ctl.core.doors import access_of, doors_of, routes_of, with_ports
+import msgspec
+
+from ctl.core.doors import access_of, doors_of, routes_of, with_routes
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.inventory import Host
 from ctl.core.release import Route
@@ -27,6 +29,8 @@ class Selection:
     proxy: Service
     tunnel: Service | None
     backup: Service | None
+    tls: tuple[Service, ...]
+    """What gets the certificate from an ACME authority, where that is not the proxy itself."""
     services: tuple[Service, ...]
     added: frozenset[str]
     vars: Mapping[str, Any]
@@ -37,7 +41,7 @@ class Selection:
     @property
     def folders(self) -> tuple[Service, ...]:
         """Every template folder that takes part."""
-        return (self.phases, *self.services, self.proxy, *(more for more in (self.tunnel, self.backup) if more))
+        return (self.phases, *self.services, self.proxy, *filter(None, (self.tunnel, *self.tls, self.backup)))
 
     @property
     def secrets(self) -> dict[str, SecretSpec]:
@@ -69,11 +73,19 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     for folder in (phases, proxy, *services, *tunnels, backup):
         for name, var in folder.meta.vars.items():
             declared.setdefault(name, var)
+    acme = _acme(stack, catalogue)
+    for folder in acme.values():
+        for name, var in folder.meta.vars.items():
+            declared.setdefault(name, msgspec.structs.replace(var, optional=True))
     values = resolve_vars(declared, host.vars, source=source, who=host.name)
 
     access = access_of(stack, values, templates, source=source, who=host.name)
     doors = doors_of(stack, values, templates)
     routes = routes_of(services, stack, access, doors)
+    tls = _chosen(acme, doors)
+    for folder in tls:  # what is optional as long as nobody wants the folder no longer is
+        given = {name: value for name, value in host.vars.items() if name in folder.meta.vars}
+        resolve_vars(folder.meta.vars, given, source=source, who=host.name)
     return Selection(
         host=host,
         stack=stack,
@@ -82,13 +94,30 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
         proxy=proxy,
         tunnel=next((tunnel for tunnel in tunnels if tunnel.name == access.kind), None),
         backup=backup if values["backup_repository"] else None,
+        tls=tls,
         services=services,
         added=_added(more, services),
         vars=values,
         access=access,
-        doors=with_ports(doors, routes),
+        doors=with_routes(doors, routes, stack),
         routes=routes,
     )
+
+
+def _acme(stack: Stack, catalogue: Catalogue) -> dict[str, Service]:
+    """certbot, under no name, and the DNS providers under theirs; nothing where the proxy needs none of them."""
+    if stack.proxy == "caddy":
+        return {}
+    return {"": catalogue.get("tls", "certbot"), **{name: catalogue.get("dns", name) for name in catalogue.names("dns")}}
+
+
+def _chosen(acme: Mapping[str, Service], doors: Doors) -> tuple[Service, ...]:
+    """Raises UnknownName for a DNS provider without a template folder."""
+    if not acme or doors.tls != "acme":
+        return ()
+    if doors.dns not in acme:
+        raise UnknownName("DNS provider", doors.dns, filter(None, acme), hint="acme_dns names it")
+    return tuple(acme[name] for name in dict.fromkeys(("", doors.dns)))
 
 
 def _added(more: Iterable[str], services: Iterable[Service]) -> frozenset[str]:

@@ -52,6 +52,10 @@ class Doors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: str = "internal"
     guard: Literal["all", "needed"] = "needed"
     """Which doors have the proxy's password: all, or those of services that have no login of their own."""
+    dns: str = ""
+    """With tls `acme`: the DNS provider that proves whose the domain is; without one that is done over port 80."""
+    names: tuple[str, ...] = ()
+    """What the certificate is for: given are names beside the doors' own, wildcards too; settled are all of them."""
     open: str | dict[str, list[str]] = {}
     """Paths that need no password, by routed service."""
     own: tuple[int, ...] = ()
@@ -69,11 +73,16 @@ class Doors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (*single, f"{first}-{last}") if self.spare else single
 
     @property
+    def plain(self) -> bool:
+        """Whether port 80 is open, for the authority to look there."""
+        return self.tls == "acme" and not self.dns
+
+    @property
     def reachable(self) -> tuple[int, ...]:
         """The ports at which the doors answer from outside the host; none where they listen on its loopback only."""
         if ipaddress.ip_address(self.address).is_loopback:
             return ()
-        return (*self.ports, 80) if self.tls == "acme" else self.ports
+        return (*self.ports, 80) if self.plain else self.ports
 
 
 class ServiceOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -52,9 +52,9 @@ def each(works: Sequence[Callable[[], T]]) -> list[T | CtlError]:
         return list(pool.map(one, works))
 
 
-def look(transport: Transport, aim: Aim, *, externals: bool = False) -> Facts:
+def look(transport: Transport, aim: Aim, *, live: bool = False) -> Facts:
     """One round trip. Raises Unreachable, HostUnfit."""
-    text = script.probe(aim.release, aim.templates, externals=externals)
+    text = script.probe(aim.release, aim.templates, live=live)
     result = ask(transport, text)
     if result.code != 0 and b"ctl-probe\t1" not in result.stdout:
         raise refused(result, aim.release.host)

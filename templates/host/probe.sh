@@ -32,6 +32,7 @@ memory_of_runs() {
     if [ -f "$ctl/lock" ] && ! flock -n "$ctl/lock" true; then say lock "$(cat "$ctl/holder" 2>/dev/null)"; fi
     [ -f "$ctl/secrets.env" ] && sed -n '/^#/!q; s/^# digest \([^ ]*\) \([^ ]*\)$/secret\t\1\t\2/p' "$ctl/secrets.env"
     [ -f "$ctl/applied" ] && sed 's/^/applied\t/' "$ctl/applied"
+    [ -f "$root/certbot/problem" ] && say refused "$(head -c 2000 "$root/certbot/problem" | tr '\n\t' '  ')"
     [ -d "$ctl/stamps" ] && (cd "$ctl/stamps" && find . -type f ! -name '*.new' -printf '%P\n') | while read -r id; do
         say stamp "$id" "$(cat "$ctl/stamps/$id")"
     done
@@ -79,4 +80,15 @@ external() {
     port=${2##*:} && port=${port%%/*}
     printf 'external\t%s\t%s\n' "$1" "$(curl -s -o /dev/null -m 3 -w '%{http_code}' \
         --resolve "host.docker.internal:$port:${bridge:-127.0.0.1}" "$2$3")"
+}
+
+# certificate PROXY NAME PORT: what the proxy shows to who asks for that name, whatever its files hold. Asked in the
+# stack's own network, where it listens however it is published.
+certificate() {
+    command -v openssl >/dev/null || return
+    at=$(docker ps -q --filter "label=com.docker.compose.project=$stack" --filter "label=ctl.service=$1" | xargs -r docker inspect \
+        -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' 2>/dev/null | awk '{ print $1; exit }')
+    [ -n "$at" ] || return
+    printf 'certificate\t%s\t%s\n' "$2" "$(timeout 5 openssl s_client -connect "$at:$3" -servername "$2" </dev/null 2>/dev/null |
+        openssl x509 -outform DER 2>/dev/null | base64 -w 1000 | paste -s -)"
 }

@@ -102,9 +102,26 @@ step() {
     started=$(date +%s)
     logged timeout -k 10 "$3" sh "$script" apply "$2" || failed step "$1" $?
     logged timeout -k 10 60 sh "$script" check "$2" || failed check "$1"
-    { mkdir -p "$ctl/stamps/${1%/*}" && echo "$4" >"$ctl/stamps/$1.new" && mv -f "$ctl/stamps/$1.new" "$ctl/stamps/$1"; } ||
-        failed stamp "$1"
+    stamp "$1" "$4"
     event 'done' "$1" $(($(date +%s) - started))
+}
+
+# The same for a step without which the stack does run: that it failed is told, and the next deploy tries again.
+attempt() {
+    event step "$1"
+    started=$(date +%s)
+    if logged timeout -k 10 "$3" sh "$script" apply "$2" && logged timeout -k 10 60 sh "$script" check "$2"; then
+        stamp "$1" "$4"
+        event 'done' "$1" $(($(date +%s) - started))
+    else
+        event warn "$1"
+    fi
+}
+
+# stamp ID FINGERPRINT: what tells later that the step was done, and from what.
+stamp() {
+    { mkdir -p "$ctl/stamps/${1%/*}" && echo "$2" >"$ctl/stamps/$1.new" && mv -f "$ctl/stamps/$1.new" "$ctl/stamps/$1"; } ||
+        failed stamp "$1"
 }
 
 pull() {

@@ -139,7 +139,7 @@ def test_shellcheck_passes_on_what_runs_on_the_host(host: dict[str, Any]) -> Non
 def test_shellcheck_passes_on_the_probe_and_the_short_scripts() -> None:
     # The functions of the steps are called by their names.
     by_name = "--exclude=SC2317,SC2329"
-    assert shellcheck("#!/bin/sh\n" + script.probe(WHOLE, templates(), externals=True), by_name) == ""
+    assert shellcheck("#!/bin/sh\n" + script.probe(WHOLE, templates(), live=True), by_name) == ""
     short = [
         script.start("/opt/x", "r1"),
         script.start("/opt/x", "r1", follow=False),
@@ -155,7 +155,7 @@ def test_no_secret_is_in_what_travels_in_the_open() -> None:
     """The archive goes over stdin; commands and the script are seen in process lists and shown to people."""
     todo = plan(WHOLE, fit())
     archive = members(script.archive(todo, templates(), about=ABOUT))
-    shown = [script.script(todo, templates()), script.probe(WHOLE, templates(), externals=True)]
+    shown = [script.script(todo, templates()), script.probe(WHOLE, templates(), live=True)]
     shown += [content.decode() for name, content in archive.items() if not name.startswith("release/files/")]
     assert not any(SENTINEL in text for text in shown)
     assert any(SENTINEL.encode() in content for content in archive.values()), "the secrets can be found at all"

@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 OPEN = {"n8n": ["/webhook/*"], "flowise": ["/api/v1/prediction/*"]}
 VOLUME = {"data_device": "/dev/nvme1n1", "gpu": "nvidia", "models": ["llama3.2:3b", "qwen2.5:14b"]}
 TAILNET = {"domain": "ai.tail1234.ts.net"}
+PUBLIC = {"access": "public", "domain": "ai.example.com", "address": "0.0.0.0"}
+WILDCARD = {"tls": "acme", "acme_dns": "rfc2136", "rfc2136_server": "192.0.2.53", "rfc2136_key": "acme."}
 LEAN: dict[str, dict[str, Any]] = {
     "ngrok": {"vars": NGROK},
     "internal": {"vars": {"access": "internal"}},
@@ -40,6 +42,8 @@ PLATFORM: dict[str, dict[str, Any]] = {
     "tailnet-gpu-volume": {"vars": {**TAILNET, **VOLUME}},
     "self-signed": {"vars": {"access": "internal", "address": "0.0.0.0"}},
     "subdomains": {"vars": {"access": "public", "doors": "subdomains", "domain": "ai.example.com", "https_port": 443}},
+    "acme": {"vars": {**PUBLIC, "tls": "acme", "acme_email": "admin@example.com"}},
+    "acme-wildcard": {"vars": {**PUBLIC, **WILDCARD, "doors": "subdomains", "https_port": 443}},
     "gateway-and-n8n": {
         "vars": {"access": "internal"},
         "without": ("dify", "weaviate", "redis", "anythingllm", "clawdbot", "signal-api", "gdrive"),

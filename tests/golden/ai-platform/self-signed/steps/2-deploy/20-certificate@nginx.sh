@@ -12,5 +12,5 @@ apply() {
         -keyout "$folder/key.new" -out "$folder/fullchain.new" 2>/dev/null &&
     mv -f "$folder/key.new" "$folder/key.pem" && mv -f "$folder/fullchain.new" "$folder/fullchain.pem" || return 1
     # At the first deploy there is nothing yet that would take it up.
-    [ -z "$(compose ps -q nginx 2>/dev/null)" ] || compose exec -T nginx nginx -s reload
+    [ -z "$(compose ps -q nginx 2>/dev/null)" ] || compose exec -T nginx nginx -c /etc/nginx/ctl/nginx.conf -s reload
 }
