@@ -189,6 +189,8 @@ def probe_output(facts: Facts) -> bytes:
         *(("check", name, "yes" if answer else "no") for name, answer in facts.checks.items()),
         *(("secret", name, mark) for name, mark in facts.secrets.items()),
         *(("external", name, status) for name, status in facts.externals.items()),
+        *(("certificate", name, der[:1000], der[1000:]) for name, der in facts.certificates.items()),
+        *([("refused", facts.refused)] if facts.refused else []),
         ("end",),
     ]
     return "".join("\t".join(map(str, line)) + "\n" for line in lines).encode()

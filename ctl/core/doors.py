@@ -225,7 +225,9 @@ def _check_provable(doors: Doors, file: str) -> None:
         if name.endswith("localhost") or not _DOMAIN.fullmatch(name.removeprefix("*.")):
             raise InvalidFile(file, f"no authority vouches for {name}", path="doors.domain", hint="set domain")
         if name.startswith("*.") and not doors.dns:
-            raise InvalidFile(file, f"a certificate for {name} is not to be had over port 80", path="doors.dns", hint=way)
+            raise InvalidFile(
+                file, f"a certificate for {name} is not to be had over port 80", path="doors.dns", hint=way
+            )
     if doors.plain and ipaddress.ip_address(doors.address).is_loopback:
         problem = f"the authority asks at port 80, and the proxy listens on {doors.address} only"
         raise InvalidFile(file, problem, path="doors.address", hint=f"set address to 0.0.0.0; or {way}")

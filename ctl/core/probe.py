@@ -149,7 +149,9 @@ class _Reading:
             containers=tuple(_container(line) for line in self.all("container", 7)),
             units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},
             externals=dict(self.all("external", 2)),
-            certificates={line[1]: "".join(line[2:]) for line in self.lines if line[0] == "certificate" and len(line) > 1},
+            certificates={
+                line[1]: "".join(line[2:]) for line in self.lines if line[0] == "certificate" and len(line) > 1
+            },
             refused=self.one("refused", 1)[0],
         )
 

@@ -306,7 +306,7 @@ _HEAD = re.compile(r"#\s*(?P<key>inputs|timeout|interactive|failure):\s*(?P<valu
 
 
 def _head(text: str) -> dict[str, str]:
-    """The comment lines above a step's code: its title, and `# inputs:`, `# timeout:`, `# interactive:`, `# failure:`."""
+    """The comment lines above a step's code: its title, and those such as `# inputs:` that `_HEAD` knows."""
     head: dict[str, str] = {}
     for line in text.lstrip().splitlines():
         if not line.startswith("#"):

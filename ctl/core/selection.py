@@ -108,7 +108,10 @@ def _acme(stack: Stack, catalogue: Catalogue) -> dict[str, Service]:
     """certbot, under no name, and the DNS providers under theirs; nothing where the proxy needs none of them."""
     if stack.proxy == "caddy":
         return {}
-    return {"": catalogue.get("tls", "certbot"), **{name: catalogue.get("dns", name) for name in catalogue.names("dns")}}
+    return {
+        "": catalogue.get("tls", "certbot"),
+        **{name: catalogue.get("dns", name) for name in catalogue.names("dns")},
+    }
 
 
 def _chosen(acme: Mapping[str, Service], doors: Doors) -> tuple[Service, ...]:

@@ -101,12 +101,13 @@ def test_the_head_of_a_step() -> None:
 # inputs: {HERE}/a.conf {HERE}/b.conf
 # timeout: 30
 # interactive: true
+# failure: warning
 check() {{ :; }}
 # timeout: 99
 """
     found = step(text, {"a.conf": "a", "b.conf": "b"})
     assert found is not None
-    assert (found.title, found.timeout, found.interactive) == ("The title", 30, True)
+    assert (found.title, found.timeout, found.interactive, found.vital) == ("The title", 30, True, False)
     assert found.inputs == (f"{HERE}/a.conf", f"{HERE}/b.conf")
     assert found.phase == 3
 
@@ -114,10 +115,11 @@ check() {{ :; }}
 def test_a_step_without_a_head() -> None:
     found = step("check() { :; }\n")
     assert found is not None
-    assert (found.title, found.timeout, found.interactive, found.inputs) == (
+    assert (found.title, found.timeout, found.interactive, found.vital, found.inputs) == (
         "(a step without a title)",
         600,
         False,
+        True,
         (),
     )
 

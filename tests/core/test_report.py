@@ -152,3 +152,10 @@ def test_a_line_without_an_end_is_not_kept_in_memory() -> None:
     assert log.seen + len(log._rest) == 40 * 65536
     assert len(log._rest) <= MAX_LINE
     assert [event.kind for event in log.feed(b"@ exit 0\n@ exit 1\n")] == ["output", "exit"]
+
+
+def test_what_failed_and_could_is_kept_in_its_own_words() -> None:
+    log = b"@ step 3-configure/20-a\n| before\n@ done 3-configure/20-a 1\n@ step 3-configure/25-b\n| why\n| and what now\n"
+    result = outcome(log + b"@ warn 3-configure/25-b\n@ step 3-configure/30-c\n| after\n@ exit 0\n")
+    assert (result.code, result.warnings) == (0, ["why\nand what now"])
+    result.raise_for_failure("h1")

@@ -172,6 +172,21 @@ def test_nginx_takes_its_configuration(host: Path, variant: str, tmp_path: Path)
     assert "warn" not in said, said
 
 
+def test_gixy_has_nothing_to_say_about_nginx(tmp_path: Path) -> None:
+    gixy = tool("CTL_GIXY", "gixy")
+    paths = []
+    for name in PLATFORM:
+        whole = release(f"ai-platform/{name}")
+        paths.append(tmp_path / f"{name}.conf")
+        paths[-1].write_bytes(
+            next(file.content for file in whole.files if file.path.endswith("/proxy/conf/nginx.conf"))
+        )
+    bad = tmp_path / "bad.conf"
+    bad.write_text(paths[0].read_text().replace("Host $host$port_if_odd", "Host $http_host", 1))
+    done = subprocess.run([gixy, "-f", "json", *paths, bad], capture_output=True, text=True)
+    assert {issue["path"]: issue["plugin"] for issue in json.loads(done.stdout)} == {str(bad): "host_spoofing"}
+
+
 @each_host
 def test_systemd_takes_the_units(host: Path, variant: str) -> None:
     verify = tool("CTL_SYSTEMD_ANALYZE", "systemd-analyze")
@@ -192,9 +207,13 @@ def test_systemd_takes_the_units(host: Path, variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_shellcheck_takes_every_step(variant: str, tmp_path: Path) -> None:
+def test_shellcheck_takes_every_step_and_script(variant: str, tmp_path: Path) -> None:
     shellcheck = tool("CTL_SHELLCHECK", "shellcheck")
     paths = []
+    for file in release(variant).files:
+        if file.content.startswith(b"#!/bin/sh") and not file.path.endswith("/backups/backup"):
+            paths.append(tmp_path / file.path.replace("/", "_"))
+            paths[-1].write_bytes(file.content)
     for step in release(variant).steps:
         path = tmp_path / f"{step.id.replace('/', '_')}.sh"
         path.write_text(step.text)
