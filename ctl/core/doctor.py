@@ -244,11 +244,12 @@ def _names(plans: Plans, around: Surroundings) -> Iterable[Check]:
 def _certificates(release: Release, plans: Plans, around: Surroundings) -> Iterable[Check]:
     if not plans.acme or not release.routes:
         return
-    stored = {name for name, folder in around.certificates if "acme" in folder or "letsencrypt" in folder}
+    known = ("acme", "letsencrypt", "certbot")
+    stored = {name for name, folder in around.certificates if any(word in folder for word in known)}
     if stored:
         yield Check("certificates", "ok", f"{len(stored)} are on the host, and are used as long as they are valid")
     else:
-        count = len(release.routes)
+        count = 1 if release.proxy == "nginx" else len(release.routes)
         yield Check(
             "certificates",
             "note",

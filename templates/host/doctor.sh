@@ -29,7 +29,7 @@ package_locks() {
 
 certificates() {
     volume=$(docker volume inspect -f '{{.Mountpoint}}' "${stack}_caddy-data" 2>/dev/null) || volume=/nonexistent
-    find "$volume" /etc/letsencrypt/live \( -name '*.crt' -o -name fullchain.pem \) -printf 'certificate\t%f\t%h\n' 2>/dev/null
+    find "$volume" /etc/letsencrypt/live "$root/certbot/config/live" \( -name '*.crt' -o -name fullchain.pem \) -printf 'certificate\t%f\t%h\n' 2>/dev/null
 }
 
 # reach URL: the HTTP status, 000 for none, and - where nothing here can ask.

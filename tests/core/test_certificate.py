@@ -202,7 +202,7 @@ SAID = [
     ),
     (
         {},
-        "  Domain: ai.example.com\n  Type:   unauthorized\n  Detail: 203.0.113.9: Invalid response from http://…: 404\n",
+        "  Domain: ai.example.com\n  Type:   unauthorized\n  Detail: 203.0.113.9: Invalid response from http://…\n",
         "Invalid response from",
         "somebody else answers under that name",
     ),

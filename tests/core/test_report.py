@@ -155,7 +155,7 @@ def test_a_line_without_an_end_is_not_kept_in_memory() -> None:
 
 
 def test_what_failed_and_could_is_kept_in_its_own_words() -> None:
-    log = b"@ step 3-configure/20-a\n| before\n@ done 3-configure/20-a 1\n@ step 3-configure/25-b\n| why\n| and what now\n"
-    result = outcome(log + b"@ warn 3-configure/25-b\n@ step 3-configure/30-c\n| after\n@ exit 0\n")
+    log = b"@ step 3-c/1\n| before\n@ done 3-c/1 1\n@ step 3-c/2\n| why\n| and what now\n@ warn 3-c/2\n"
+    result = outcome(log + b"@ step 3-c/3\n| after\n@ exit 0\n")
     assert (result.code, result.warnings) == (0, ["why\nand what now"])
     result.raise_for_failure("h1")
