@@ -207,7 +207,7 @@ def with_routes(doors: Doors, routes: Sequence[Route], stack: Stack) -> Doors:
     """
     own = tuple(route.port for route in routes if route.kind == "port")
     subdomains = [f"{route.name}.{doors.domain}" for route in routes if route.kind == "subdomain"]
-    if subdomains and doors.dns:
+    if subdomains and (doors.dns or doors.tls == "self-signed"):
         subdomains = [f"*.{doors.domain}"]
     names = dict.fromkeys((doors.domain, *subdomains, *doors.names))
     # What a wildcard covers is not named again: some authorities refuse that.

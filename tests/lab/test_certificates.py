@@ -293,7 +293,7 @@ def test_credentials_that_the_name_server_refuses_are_named(site: Site) -> None:
 
 def test_without_dns_a_first_deploy_goes_through_with_a_certificate_of_its_own(site: Site) -> None:
     site.authority.lead(NAME, "")
-    site.server.sh(f"rm -rf {ROOT}/certbot/config {ROOT}/proxy/tls")
+    site.server.sh(f"rm -rf {ROOT}/certbot/config {ROOT}/proxy/tls/*")
     site.write()
     orders = site.authority.orders()
     said = site.ctl("deploy", "--yes")
