@@ -8,11 +8,17 @@ import io
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import jinja2
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from jinja2.bccache import Bucket
 
 from ctl.core.inventory import Host
@@ -257,3 +263,15 @@ def _name(change: Any) -> str:
     if hasattr(change, "step"):
         return f"step {change.step.id}"
     return f"{change.kind} {getattr(change, 'path', None) or change.name}"
+
+
+def der(name: str, *, begins: datetime, ends: datetime, issuer: str = "") -> str:
+    """A certificate for a name and what is below it, in base64; without an issuer it signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject, signer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (name, issuer or name))
+    made = (
+        x509.CertificateBuilder(signer, subject, key.public_key(), 0x1234, begins, ends)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name), x509.DNSName(f"*.{name}")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return base64.b64encode(made.public_bytes(Encoding.DER)).decode()

@@ -162,7 +162,8 @@ def _certificate_lines(data: dict[str, Any]) -> list[Text]:
     for one in data["certificates"]:
         sign = ("!", "yellow") if one["warning"] else ("✓", "green")
         issuer = "itself" if one["self_signed"] else one["issuer"]
-        text = f" {', '.join(one['names'])}, signed by {issuer}, {one['days']} days left"
+        left = f"{one['days']} days" if one["days"] else "less than a day"
+        text = f" {', '.join(one['names'])}, signed by {issuer}, {left} left"
         result.append(Text.assemble("  ", sign, (" certificate", "bold"), text))
         if one["warning"]:
             result.append(Text(f"    {one['warning']}", "yellow"))

@@ -42,6 +42,7 @@ class Plans:
 
     access: str = ""
     acme: bool = False
+    """Whether an authority is to look at port 80 of these names."""
     address: str = ""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     asked: tuple[float, float] = (0, 0)

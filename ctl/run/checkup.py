@@ -53,11 +53,11 @@ def examine(
     if result.code != 0 and b"ctl-probe\t1" not in result.stdout:
         raise refused(result, host.name)
     facts, around = probe.parse(result.stdout), surroundings.parse(result.stdout)
-    names = _public_names(release) if selection and selection.access.kind == "public" else ()
+    names = _public_names(release, selection) if selection and selection.access.kind == "public" else ()
     address = next(iter(_resolve(host.address)), host.address)
     plans = Plans(
         access=selection.access.kind if selection else "",
-        acme=selection is not None and selection.doors.tls == "acme",
+        acme=selection is not None and selection.doors.plain,
         address=address,
         names={name: _resolve(name) for name in names},
         asked=asked,
@@ -66,8 +66,10 @@ def examine(
     return [login, *doctor.examine(release, facts, around, plans)]
 
 
-def _public_names(release: Release) -> Iterable[str]:
+def _public_names(release: Release, selection: Selection) -> Iterable[str]:
     found = {urlsplit(url).hostname or "" for route in release.routes for url in route.urls}
+    if release.proxy == "nginx" and selection.doors.plain:
+        found |= set(selection.doors.names)
     return sorted(name for name in found if name and not name.endswith("localhost"))
 
 

@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import INVENTORY, Ctl
-from samples import SENTINEL, container_fact, fit, members, settled
+from samples import SENTINEL, container_fact, der, fit, members, settled
 
 from ctl.core.errors import ConnectFailed, HostKeyUnknown
 from ctl.core.inventory import decode_inventory, find_host
@@ -325,6 +326,36 @@ def test_status(ctl: Ctl, facts: Any, ill: set[str]) -> None:
     assert report["healthy"] == (not ill)
     assert {change["name"] for change in report["drift"]} == ill
     assert ("not healthy" in ctl("status", "h1").out) == bool(ill)
+
+
+def test_status_shows_what_certificates_the_doors_have(ctl: Ctl) -> None:
+    ends = datetime.fromtimestamp(fit().time, UTC) + timedelta(days=10, hours=1)
+    shown = der("n8n.localhost", begins=ends - timedelta(days=90), ends=ends, issuer="Some Authority")
+    found = {"certificates": {"n8n.localhost": shown, "flowise.localhost": ""}, "refused": "too many, wait"}
+    ctl.facts = lambda release: settled(release, **found)
+    report = json.loads(ctl("status", "h1", "--json").out)
+    assert report["certificates"] == [
+        {
+            "names": ["n8n.localhost", "*.n8n.localhost"],
+            "issuer": "Some Authority",
+            "self_signed": False,
+            "serial": "1234",
+            "expires": ends.isoformat(),
+            "days": 10,
+            "warning": "it expires in 10 days and was not renewed",
+        }
+    ]
+    assert report["certificate_refused"] == "too many, wait"
+    said = ctl("status", "h1").out
+    assert "! certificate n8n.localhost, *.n8n.localhost, signed by Some Authority, 10 days left" in said
+    assert "the authority gave none when last asked: too many, wait" in said
+
+
+def test_a_deploy_tells_what_failed_and_could(ctl: Ctl) -> None:
+    ctl.log = b"@ release r\n@ step 3-configure/25-x\n| the reason\n@ warn 3-configure/25-x\n@ exit 0\n"
+    said = ctl("deploy", "h1", "--yes", "--json")
+    assert (said.code, json.loads(said.out)["warnings"]) == (0, ["the reason"])
+    assert "! the reason" in said.err
 
 
 # The program itself.

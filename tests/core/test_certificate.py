@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import rendered, selection
+from samples import der, make_templates, rendered, selection, texts
 
 from ctl.core.certificate import Certificate, shown
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
+from ctl.core.inventory import Host
 from ctl.core.release import Release
+from ctl.core.selection import select
+from ctl.core.service import Catalogue
+from ctl.core.stack import decode_stack
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 PUBLIC = {"access": "public", "domain": "ai.example.com", "address": "0.0.0.0", "tls": "acme"}
@@ -58,13 +57,6 @@ services: {n8n: {}}
 
 def own(names: str, **variables: str) -> tuple[str, ...]:
     """The names of a stack that has some beside its doors'."""
-    from samples import make_templates, texts
-
-    from ctl.core.inventory import Host
-    from ctl.core.selection import select
-    from ctl.core.service import Catalogue
-    from ctl.core.stack import decode_stack
-
     stack = decode_stack(STACK.replace("NAMES", names), file="stacks/s/stack.yaml")
     host = Host(name="h1", address="203.0.113.1", user="root", port=22, stack="s", vars=variables)
     return select(host, stack, Catalogue(texts()), make_templates(texts()), source="inventory.yaml").doors.names
@@ -116,17 +108,6 @@ def test_caddy_gets_its_certificates_by_itself() -> None:
 
 
 # --- what a door shows ------------------------------------------------------------------------------------------------
-
-
-def der(name: str, *, begins: datetime, ends: datetime, issuer: str = "") -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject, signer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (name, issuer or name))
-    made = (
-        x509.CertificateBuilder(signer, subject, key.public_key(), 0x1234, begins, ends)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name), x509.DNSName(f"*.{name}")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return base64.b64encode(made.public_bytes(Encoding.DER)).decode()
 
 
 def one(text: str, *doors: str) -> Certificate:
