@@ -186,7 +186,7 @@ def _route(
         port=place.port,
         path=place.path,
         strip=place.kind == "path" and spec.path == "strip",
-        password=doors.guard == "all" or service.meta.auth == "proxy",
+        password=service.meta.auth == "proxy" or (doors.guard == "all" and not spec.bearer),
         logins=spec.logins,
         body=spec.body,
         scales=service.meta.scales,

@@ -285,6 +285,12 @@ class _Rendering:
             "stack": selection.stack,
             "service": service,
             "services": tuple(s.name for s in selection.services),
+            "clients": {
+                other.name: self.secrets[name]
+                for other in sorted(selection.services, key=lambda other: other.name)
+                for name, spec in other.meta.secrets.items()
+                if spec.shared_with == service.name and name in self.secrets
+            },
             "root": selection.root,
             "dir": directory.get(service.kind, selection.root),
             "data": f"{selection.root}/data",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,11 +123,19 @@ def _chosen(acme: Mapping[str, Service], doors: Doors) -> tuple[Service, ...]:
     return tuple(acme[name] for name in dict.fromkeys(("", doors.dns)))
 
 
-def _added(more: Iterable[str], services: Iterable[Service]) -> frozenset[str]:
-    """What the inventory adds, without what the stack's own services make use of: that has to be there before them."""
-    added = frozenset(more)
-    used = {name for service in services if service.name not in added for name in service.meta.uses}
-    return added - used
+def _added(more: Iterable[str], services: Sequence[Service]) -> frozenset[str]:
+    """What the inventory adds, without what has to be there before phase 4.
+
+    That is a service that phase 3 has work with, and what the stack's own services make use of.
+    """
+    added = set(more)
+    # From the last to the first: what one needs stands before it.
+    for service in reversed(services):
+        if any(path.startswith("steps/3-configure/") for path in service.templates):
+            added.discard(service.name)
+        if service.name not in added:
+            added -= {*service.meta.needs, *service.meta.uses}
+    return frozenset(added)
 
 
 def _ordered(services: Iterable[Service], stack: Stack) -> tuple[Service, ...]:

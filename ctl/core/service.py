@@ -56,6 +56,8 @@ class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it can live under a path: as one that it knows of (keep), as one that the proxy takes away, or not."""
     logins: tuple[UrlPath, ...] = ()
     """Paths at which passwords are tried, where the proxy is strict about how often."""
+    bearer: bool = False
+    """Whether its clients send an Authorization header of their own, beside which no password of the proxy's fits."""
     body: Annotated[str, msgspec.Meta(pattern=r"^([0-9]+[MG])?$")] = ""
     """The largest request that it takes, where that is more than the proxy's 100M."""
 
@@ -91,6 +93,8 @@ class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     volumes: tuple[Word, ...] = ()
     databases: tuple[Database, ...] = ()
     hold: Literal["stop", "pause"] = "stop"
+    left_out: str = ""
+    """What of the data is not taken, and why not."""
 
 
 class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

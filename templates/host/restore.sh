@@ -122,9 +122,9 @@ replace() {
         load "$server" "$user" "$database" "$stage/dumps/$number.dump" || return 1
     done <"$stage/dumps/list"
     # The passwords of the services' own roles are those of this host.
-    facts database | while read -r service name user database; do
-        own=$root/stacks/$service/database.sql
-        [ "$database" = - ] || [ ! -f "$own" ] || sql "$(container "$name")" "$user" <"$own" || exit 1
+    facts database | cut -f 2,3 | sort -u | while read -r name user; do
+        own=$root/stacks/$name/databases.sql
+        [ ! -f "$own" ] || sql "$(container "$name")" "$user" <"$own" || exit 1
     done
 }
 

@@ -52,18 +52,18 @@ def test_what_a_service_uses_comes_up_before_it() -> None:
     order = [container.name for container in release.containers]
     assert order.index("postgres") < order.index("n8n")
     assert {container.phase for container in release.containers} == {2}
-    assert [step.id for step in release.steps if step.id.endswith("@n8n")] == ["2-deploy/10-database@n8n"]
+    assert [step.id for step in release.steps if "@postgres" in step.id] == ["2-deploy/10-databases@postgres"]
 
 
 def test_without_postgres_n8n_knows_nothing_of_it() -> None:
     release = samples.rendered()
     assert "DB_TYPE" not in content(release, "stacks/n8n/compose.yaml")
-    assert release.file(f"{ROOT}/stacks/n8n/database.sql") is None
 
 
-def test_the_password_stands_in_a_file_for_root_alone() -> None:
-    file = samples.rendered(services=("postgres",)).file(f"{ROOT}/stacks/n8n/database.sql")
+def test_the_clients_passwords_stand_in_a_file_for_root_alone() -> None:
+    file = samples.rendered(services=("postgres",)).file(f"{ROOT}/stacks/postgres/databases.sql")
     assert file and file.sensitive and file.mode == 0o600
+    assert b"CREATE DATABASE n8n OWNER n8n" in file.content
 
 
 @pytest.mark.parametrize(

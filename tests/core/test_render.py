@@ -194,3 +194,18 @@ def test_faults(files: dict[str, str], compose: str, kind: type[CtlError], messa
 def test_a_server_outside_the_stack_has_an_http_address(url: str) -> None:
     with pytest.raises(InvalidFile, match=r"^stacks/lean-llm/stack\.yaml: external\.ollama\.url: "):
         rendered(vars={"access": "internal", "ollama_url": url})
+
+
+def test_a_secret_is_shared_with_the_service_at_which_it_is_shown() -> None:
+    hub = {
+        "services/hub/compose.yaml.j2": APP.replace("app", "hub").split("x-ctl:")[0] + "x-ctl:\n  summary: A hub\n",
+        "services/hub/clients.j2": "{% for name, key in clients.items() %}\n{{ name }} {{ key | line }}\n{% endfor %}\n",
+    }
+    own = {f"services/app/{path}": text for path, text in {"compose.yaml.j2": APP, "given.ini.j2": "x"}.items()}
+    hosts = {"services": ("app", "hub"), "vars": {"access": "internal"}}
+    place = "/opt/lean-llm/stacks/hub/clients"
+    assert rendered(own=own | hub, **hosts).file(place) is None
+    own["services/app/compose.yaml.j2"] = APP.replace("generate: hex", "generate: hex, shared_with: hub")
+    shared = rendered(own=own | hub, **hosts).file(place)
+    assert shared and shared.sensitive
+    assert shared.content.decode().startswith(f"app {SENTINEL}token-")

@@ -54,7 +54,7 @@ class Platform:
         return int(said[0]), said[1]
 
     def key(self, name: str) -> str:
-        return self.server.sh(f"sed -n 's/.*Bearer //p' {ROOT}/stacks/litellm/keys/{name}.header")
+        return self.server.sh(f"sed -n 's/^{name} //p' {ROOT}/stacks/litellm/keys/clients")
 
 
 @pytest.fixture(scope="module")
