@@ -22,7 +22,7 @@ KINDS = ("services", "proxy", "tunnel", "tls", "dns", "backup", "phases")
 
 Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Mode = Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")]
-UrlPath = Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._-]+)+$")]
+UrlPath = Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._-]+)+/?$")]
 Word = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 
 

@@ -199,7 +199,7 @@ def test_a_server_outside_the_stack_has_an_http_address(url: str) -> None:
 def test_a_secret_is_shared_with_the_service_at_which_it_is_shown() -> None:
     hub = {
         "services/hub/compose.yaml.j2": APP.replace("app", "hub").split("x-ctl:")[0] + "x-ctl:\n  summary: A hub\n",
-        "services/hub/clients.j2": "{% for name, key in clients.items() %}\n{{ name }} {{ key | line }}\n{% endfor %}\n",
+        "services/hub/clients.j2": "{% for name, key in clients.items() %}{{ name }} {{ key | line }}\n{% endfor %}",
     }
     own = {f"services/app/{path}": text for path, text in {"compose.yaml.j2": APP, "given.ini.j2": "x"}.items()}
     hosts = {"services": ("app", "hub"), "vars": {"access": "internal"}}

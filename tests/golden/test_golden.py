@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import judges
 import pytest
-from judges import compose_command, judged, tool
+from judges import tool
 from samples import NGROK, rendered
 
 from ctl.core.release import Release
@@ -114,11 +115,7 @@ def test_two_renders_are_the_same_to_the_byte(variant: str) -> None:
 @pytest.fixture
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The files of the host, under a folder that stands for its root."""
-    for file in release(request.param).files:
-        path = tmp_path / file.path.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.content)
-    return tmp_path
+    return judges.unpacked(release(request.param), tmp_path)
 
 
 each_host = pytest.mark.parametrize(("host", "variant"), [(name, name) for name in VARIANTS], indirect=["host"])
@@ -127,49 +124,19 @@ each_host = pytest.mark.parametrize(("host", "variant"), [(name, name) for name 
 @each_host
 def test_docker_compose_takes_the_project(host: Path, variant: str) -> None:
     whole = release(variant)
-    folder = host / whole.root.lstrip("/")
-    text = judged(
-        *compose_command(),
-        *("-f", "compose.yaml", "config", "--format", "json"),
-        cwd=folder,
-        env={"HOME": "/nonexistent", "PATH": os.environ["PATH"]},
-    )
-    project = json.loads(text[text.index("{") :])
-    assert project["name"] == whole.stack
-    assert sorted(project["services"]) == sorted(container.name for container in whole.containers)
+    project = judges.compose_config(whole, host)
     key = project["services"]["n8n"]["environment"]["N8N_ENCRYPTION_KEY"].replace("$$", "$")
     assert key in [secret.reveal() for secret in whole.secrets], "the secret arrives as it is"
 
 
 @pytest.mark.parametrize(("host", "variant"), [(f"lean-llm/{name}",) * 2 for name in LEAN], indirect=["host"])
 def test_caddy_takes_its_configuration(host: Path, variant: str, tmp_path: Path) -> None:
-    caddy = tool("CTL_CADDY", "caddy")
-    source = host / release(variant).root.lstrip("/") / "proxy/conf/Caddyfile"
-    config = tmp_path / "Caddyfile"
-    # The one thing that validating does is to open the log.
-    config.write_text(source.read_text().replace("/var/log/caddy/", f"{tmp_path}/"))
-    said = judged(caddy, "validate", "--config", config, "--adapter", "caddyfile", env={"HOME": str(tmp_path)})
-    assert "Valid configuration" in said
+    judges.caddy_validate(release(variant), host, tmp_path)
 
 
 @pytest.mark.parametrize(("host", "variant"), [(f"ai-platform/{name}",) * 2 for name in PLATFORM], indirect=["host"])
 def test_nginx_takes_its_configuration(host: Path, variant: str, tmp_path: Path) -> None:
-    nginx, openssl = tool("CTL_NGINX", "nginx"), tool("CTL_OPENSSL", "openssl")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x")
-    judged(openssl, "req", "-x509", *key, "-keyout", tmp_path / "key.pem", "-out", tmp_path / "fullchain.pem")
-    text = (host / release(variant).root.lstrip("/") / "proxy/conf/nginx.conf").read_text()
-    for place, own in {
-        "/etc/nginx/tls/": f"{tmp_path}/",
-        "/run/": f"{tmp_path}/",
-        "/dev/std": f"{tmp_path}/std",
-    }.items():
-        text = text.replace(place, own)
-    # Where it would keep what is too large for its memory, which is another folder in every build.
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    own = "".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
-    (tmp_path / "nginx.conf").write_text(text.replace("http {", "http {" + own, 1))
-    said = judged(nginx, "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
-    assert "warn" not in said, said
+    judges.nginx_test(release(variant), host, tmp_path)
 
 
 def test_gixy_has_nothing_to_say_about_nginx(tmp_path: Path) -> None:
@@ -189,7 +156,7 @@ def test_gixy_has_nothing_to_say_about_nginx(tmp_path: Path) -> None:
 
 @each_host
 def test_systemd_takes_the_units(host: Path, variant: str) -> None:
-    verify = tool("CTL_SYSTEMD_ANALYZE", "systemd-analyze")
+    verify = judges.tool("CTL_SYSTEMD_ANALYZE", "systemd-analyze")
     units = [path for path in (host / "etc/systemd/system").iterdir() if path.is_file()]
     assert units
     # Programs and users that this machine lacks are not what is judged here.
@@ -208,18 +175,7 @@ def test_systemd_takes_the_units(host: Path, variant: str) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_shellcheck_takes_every_step_and_script(variant: str, tmp_path: Path) -> None:
-    shellcheck = tool("CTL_SHELLCHECK", "shellcheck")
-    paths = []
-    for file in release(variant).files:
-        if file.content.startswith(b"#!/bin/sh") and not file.path.endswith("/backups/backup"):
-            paths.append(tmp_path / file.path.replace("/", "_"))
-            paths[-1].write_bytes(file.content)
-    for step in release(variant).steps:
-        path = tmp_path / f"{step.id.replace('/', '_')}.sh"
-        path.write_text(step.text)
-        paths.append(path)
-    # The functions of a step are called by the script that it stands in.
-    judged(shellcheck, "-s", "sh", "--exclude=SC2317,SC2329", *paths)
+    judges.shellcheck(release(variant), tmp_path)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
