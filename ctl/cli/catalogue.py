@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ctl.cli import options
 from ctl.cli.terminal import out, print_json
+
+if TYPE_CHECKING:
+    from ctl.core.service import Service
 
 stacks = typer.Typer(invoke_without_command=True)
 services = typer.Typer(invoke_without_command=True)
@@ -76,12 +82,31 @@ def list_services(context: typer.Context, json: options.Json = False) -> None:
     catalogue = Workplace(context.obj).catalogue
     found = [catalogue.get("services", name) for name in catalogue.names()]
     if json:
-        print_json([{"name": s.name, "summary": s.meta.summary, "category": s.meta.category} for s in found])
+        print_json([_summary(service) for service in found])
         return
-    table = _table("service", "category", "what it is")
-    for service in found:
-        table.add_row(service.name, service.meta.category, service.meta.summary)
+    table = _table("service", "what it is", "memory", "needs")
+    for category in sorted({service.meta.category for service in found}):
+        table.add_row(Text(category, "bold"))
+        for service in found:
+            meta = service.meta
+            if meta.category == category:
+                table.add_row(f" {service.name}", meta.summary, meta.requires.memory, "\n".join(meta.needs))
     out.console.print(table)
+
+
+def _summary(service: Service) -> dict[str, object]:
+    meta = service.meta
+    return {
+        "name": service.name,
+        "summary": meta.summary,
+        "category": meta.category,
+        "route": meta.route is not None,
+        "auth": meta.auth,
+        "needs": list(meta.needs),
+        "uses": list(meta.uses),
+        "memory": meta.requires.memory,
+        "disk": meta.requires.disk,
+    }
 
 
 @services.command("show")

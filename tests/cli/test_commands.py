@@ -78,6 +78,15 @@ def test_json_of_the_catalogue(ctl: Ctl, words: str) -> None:
     assert json.loads(said.out)
 
 
+def test_the_catalogue_fits_a_terminal_of_80_columns(ctl: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = ctl("services").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    names = [service["name"] for service in json.loads(ctl("services", "--json").out)]
+    assert len(names) > 25
+    assert {line.split()[0] for line in lines if line[:1] == " " and line[1:2] != " "} == set(names)
+
+
 def test_json_of_two_hosts_is_a_list(ctl: Ctl) -> None:
     ctl.write("inventory.yaml", INVENTORY.replace("groups: {all: [h1]}", "  h2: {}\ngroups: {all: [h1, h2]}"))
     for words in ("status all", "deploy all --yes"):
