@@ -161,3 +161,20 @@ def test_without_services_to_spare_only_a_larger_host_helps() -> None:
     with pytest.raises(HostUnfit) as caught:
         preflight(whole, fit(memory=100))
     assert caught.value.hint == "take a larger host"
+
+
+@pytest.mark.parametrize(
+    ("stack", "auth", "bearer", "password"),
+    [
+        ("lean-llm", "builtin", "false", True),
+        ("lean-llm", "builtin", "true", False),
+        ("lean-llm", "proxy", "true", True),
+        ("ai-platform", "builtin", "false", False),
+        ("ai-platform", "proxy", "false", True),
+    ],
+)
+def test_no_password_beside_a_header_of_the_clients_own(stack: str, auth: str, bearer: str, password: bool) -> None:
+    own = {path: f"{text}  auth: {auth}\n" for path, text in app("a").items()}
+    own = {path: text.replace("{port: 80", f"{{port: 80, bearer: {bearer}") for path, text in own.items()}
+    routes = selection(stack, own, services=("a",), vars={"access": "internal"}).routes
+    assert [route.password for route in routes if route.name == "a"] == [password]
