@@ -11,7 +11,7 @@ from ctl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from ctl.cli.workplace import Workplace
-    from ctl.core.adopt_write import Note
+    from ctl.core.adopt.write import Note
 
 _MARKS = {"taken": ("✓ ", "green"), "changed": ("~ ", "cyan"), "open": ("! ", "yellow")}
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ctl.core.adopt_compose import Found
+from ctl.core.adopt.compose import Found
 from ctl.core.errors import UsageError
 
 MAX_TEXT = 256 * 1024

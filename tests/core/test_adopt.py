@@ -23,10 +23,10 @@ from judges import compose_command, judged
 from samples import make_templates, rendered, secrets_for, selection, texts
 
 from ctl.core.adopt import Adopted, Wishes, adopt
-from ctl.core.adopt_compose import Found
-from ctl.core.adopt_images import floats
-from ctl.core.adopt_secrets import is_secret_name
-from ctl.core.adopt_text import Marks
+from ctl.core.adopt.compose import Found
+from ctl.core.adopt.images import floats
+from ctl.core.adopt.secrets import is_secret_name
+from ctl.core.adopt.text import Marks
 from ctl.core.errors import CtlError, InvalidFile, UsageError
 from ctl.core.release import Release
 from ctl.core.render import render
@@ -35,7 +35,7 @@ from ctl.edge.adoption import Beside
 
 CASES = Path(__file__).parent / "adopt"
 NAMES = sorted(path.name for path in CASES.iterdir())
-WISHES = {"open-webui": Wishes(pins={"ghcr.io/open-webui/open-webui": "v0.6.34"})}
+WISHES = {"own-open-webui": Wishes(pins={"ghcr.io/open-webui/open-webui": "v0.6.34"})}
 STACKS: Mapping[str, dict[str, Any]] = {"lean-llm": {}, "ai-platform": {"vars": {"access": "internal"}}}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from ctl.core import surroundings
 from ctl.core.adopt import Wishes, adopt
-from ctl.core.adopt_compose import Found
+from ctl.core.adopt.compose import Found
 from ctl.core.document import decode
 from ctl.core.errors import CtlError, InvalidFile
 from ctl.core.history import parse_history

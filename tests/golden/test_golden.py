@@ -15,7 +15,6 @@ from typing import Any
 
 import judges
 import pytest
-from judges import tool
 from samples import NGROK, rendered
 
 from ctl.core.release import Release
@@ -140,7 +139,7 @@ def test_nginx_takes_its_configuration(host: Path, variant: str, tmp_path: Path)
 
 
 def test_gixy_has_nothing_to_say_about_nginx(tmp_path: Path) -> None:
-    gixy = tool("CTL_GIXY", "gixy")
+    gixy = judges.tool("CTL_GIXY", "gixy")
     paths = []
     for name in PLATFORM:
         whole = release(f"ai-platform/{name}")

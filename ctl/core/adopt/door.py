@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ctl.core.adopt_images import HTTP_PORTS, OTHER_PORTS, known
-from ctl.core.adopt_schema import Entry, PortSpec, depends, pairs
+from ctl.core.adopt.images import HTTP_PORTS, OTHER_PORTS, known
+from ctl.core.adopt.schema import Entry, PortSpec, depends, pairs
 
 _PROXY_PORT = re.compile(
     r"traefik\.(http|tcp)\.services\.[^.]+\.loadbalancer\.server\.port|VIRTUAL_PORT|caddy\.reverse_proxy"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ctl.core.adopt_schema import Entry, truth
+from ctl.core.adopt.schema import Entry, truth
 
 _CAPABILITIES = frozenset(
     """ALL SYS_ADMIN SYS_MODULE SYS_PTRACE SYS_RAWIO SYS_BOOT SYS_TIME NET_ADMIN DAC_READ_SEARCH MAC_ADMIN

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from ctl.core.adopt_schema import Blob, Entry, Extends, Include, MountSpec, Top, depends, env_files, pairs
-from ctl.core.adopt_text import RESERVED, Marks
+from ctl.core.adopt.schema import Blob, Entry, Extends, Include, MountSpec, Top, depends, env_files, pairs
+from ctl.core.adopt.text import RESERVED, Marks
 from ctl.core.document import Document, convert, load
 from ctl.core.errors import InvalidFile
 

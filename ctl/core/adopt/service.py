@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ctl.core.adopt_compose import Source
-from ctl.core.adopt_danger import dangers
-from ctl.core.adopt_door import Door
-from ctl.core.adopt_images import Known, floats, known, repository
-from ctl.core.adopt_mounts import Mounts, Say
-from ctl.core.adopt_schema import Entry, Grant, depends, pairs, truth
+from ctl.core.adopt.compose import Source
+from ctl.core.adopt.danger import dangers
+from ctl.core.adopt.door import Door
+from ctl.core.adopt.images import Known, floats, known, repository
+from ctl.core.adopt.mounts import Mounts, Say
+from ctl.core.adopt.schema import Entry, Grant, depends, pairs, truth
 from ctl.core.errors import InvalidFile
 
 _AS_IS = (

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ctl.core.adopt_text import CLOSE, OPEN, Marks, Variable
+from ctl.core.adopt.text import CLOSE, OPEN, Marks, Variable
 from ctl.core.secret import SecretSpec, weakness
 
 _WORDS = frozenset(

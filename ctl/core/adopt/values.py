@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
-from ctl.core import adopt_compose
-from ctl.core.adopt_compose import Look, Project, no_value
-from ctl.core.adopt_door import Door, Port, port_of
-from ctl.core.adopt_images import known
-from ctl.core.adopt_schema import Entry, PortSpec, env_files, pairs, truth
-from ctl.core.adopt_secrets import Declared, Part, Secrets, is_secret_name
-from ctl.core.adopt_service import Ground, Rehost, rehost
-from ctl.core.adopt_text import OPEN, RESERVED, Marks, Spelling, Variable, comment, each_text
-from ctl.core.adopt_write import NoteKind
+from ctl.core.adopt import compose
+from ctl.core.adopt.compose import Look, Project, no_value
+from ctl.core.adopt.door import Door, Port, port_of
+from ctl.core.adopt.images import known
+from ctl.core.adopt.schema import Entry, PortSpec, env_files, pairs, truth
+from ctl.core.adopt.secrets import Declared, Part, Secrets, is_secret_name
+from ctl.core.adopt.service import Ground, Rehost, rehost
+from ctl.core.adopt.text import OPEN, RESERVED, Marks, Spelling, Variable, comment, each_text
+from ctl.core.adopt.write import NoteKind
 from ctl.core.errors import InvalidFile, UsageError
 
 Tell = Callable[[NoteKind, str, str], None]
@@ -46,7 +46,7 @@ class Texts:
         """Marked texts: what the env files say, and over it what `environment` says."""
         values: dict[str, str | None] = {}
         for file in env_files(entry):
-            path = adopt_compose.relative(self.value(file.path, name, "env_file"))
+            path = compose.relative(self.value(file.path, name, "env_file"))
             found = self.look(path)
             if found is None:
                 if truth(file.required):

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ctl.core.adopt_compose import Found, Look, Source
-from ctl.core.adopt_danger import Danger, mount
-from ctl.core.adopt_schema import MountSpec, truth
-from ctl.core.adopt_text import Spelling
+from ctl.core.adopt.compose import Found, Look, Source
+from ctl.core.adopt.danger import Danger, mount
+from ctl.core.adopt.schema import MountSpec, truth
+from ctl.core.adopt.text import Spelling
 from ctl.core.errors import InvalidFile
 
 MAX_COPIED = 50

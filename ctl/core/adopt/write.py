@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from ctl.core.adopt_door import Door
-from ctl.core.adopt_secrets import Declared
-from ctl.core.adopt_text import Spelling, comment, without_jinja
+from ctl.core.adopt.door import Door
+from ctl.core.adopt.secrets import Declared
+from ctl.core.adopt.text import Spelling, comment, without_jinja
 from ctl.core.secret import SecretSpec
 
 NoteKind = Literal["taken", "changed", "open"]

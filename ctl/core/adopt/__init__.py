@@ -1,7 +1,7 @@
 """A Compose file that people have → a template folder of ours, and a report: what was taken, changed and left open.
 
-`adopt` is the whole way: read (adopt_compose), find the door (adopt_door), settle the secrets (adopt_secrets), turn
-every container into its fragment (adopt_service, adopt_mounts), and write it all (here). Nothing is guessed in
+`adopt` is the whole way: read (compose), find the door (door), settle the secrets (secrets), turn
+every container into its fragment (service, mounts), and write it all (here). Nothing is guessed in
 silence: what is not in the file stands in the report.
 """
 
@@ -14,17 +14,17 @@ from typing import Any
 
 import msgspec
 
-from ctl.core import adopt_compose
-from ctl.core.adopt_compose import Look, Project, Source, no_value
-from ctl.core.adopt_door import Door, Port, find_door
-from ctl.core.adopt_images import known
-from ctl.core.adopt_mounts import Mounts
-from ctl.core.adopt_schema import Blob, Entry, depends, truth
-from ctl.core.adopt_secrets import Declared
-from ctl.core.adopt_service import Ground, container, floating
-from ctl.core.adopt_text import RESERVED, Marks, each_text
-from ctl.core.adopt_values import Texts
-from ctl.core.adopt_write import Note, NoteKind, Written, compose_file, folders_step, x_ctl
+from ctl.core.adopt import compose
+from ctl.core.adopt.compose import Look, Project, Source, no_value
+from ctl.core.adopt.door import Door, Port, find_door
+from ctl.core.adopt.images import known
+from ctl.core.adopt.mounts import Mounts
+from ctl.core.adopt.schema import Blob, Entry, depends, truth
+from ctl.core.adopt.secrets import Declared
+from ctl.core.adopt.service import Ground, container, floating
+from ctl.core.adopt.text import RESERVED, Marks, each_text
+from ctl.core.adopt.values import Texts
+from ctl.core.adopt.write import Note, NoteKind, Written, compose_file, folders_step, x_ctl
 from ctl.core.document import MAX_BYTES
 from ctl.core.errors import InvalidFile, UsageError
 
@@ -66,7 +66,7 @@ def adopt(text: str, file: str, look: Look, name: str, wishes: Wishes, taken: Co
     if odd := next((key for key, value in values.items() if RESERVED.search(value)), None):
         raise InvalidFile(".env", f"the value of {odd} holds a character that stands for a value here")
     marks = Marks(values)
-    project = adopt_compose.read(text, file, look, marks)
+    project = compose.read(text, file, look, marks)
     if len(project.services) > MAX_SERVICES:
         raise InvalidFile(file, f"has more than {MAX_SERVICES} services")
     name = name or proper_name(project.name)
@@ -229,7 +229,7 @@ class _Adoption:
     def config(self, key: str, blob: Blob, mounts: Mounts) -> str:
         source = Source(self.project.top.document, ("configs", key))
         if blob.file is not None:
-            path = adopt_compose.relative(self._plain_top(blob.file, source))
+            path = compose.relative(self._plain_top(blob.file, source))
             found = self.look(path)
             if found is None or found.entries is not None:
                 raise source.fault("file", problem=f"{path} is not beside the file")
@@ -243,7 +243,7 @@ class _Adoption:
         source = Source(self.project.top.document, ("secrets", key))
         value = None
         if blob.file is not None:
-            path = adopt_compose.relative(self._plain_top(blob.file, source))
+            path = compose.relative(self._plain_top(blob.file, source))
             found = self.look(path) if not path.startswith("..") else None
             value = found.text.rstrip("\n") if found and found.text else None
         elif blob.environment is not None:
