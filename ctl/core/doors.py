@@ -51,7 +51,8 @@ def _names_nothing(text: str, values: Mapping[str, Any]) -> bool:
 def doors_of(stack: Stack, values: Mapping[str, Any], templates: Templates) -> Doors:
     """Without the services' own ports, which come with the routes. Raises InvalidFile."""
     file = f"stacks/{stack.name}/stack.yaml"
-    raw = {name: value for name, value in msgspec.structs.asdict(stack.doors).items() if name not in {"spare", "own"}}
+    settled = {"spare", "own", "kept"}
+    raw = {name: value for name, value in msgspec.structs.asdict(stack.doors).items() if name not in settled}
     doors = Doors(**templates.expand(raw, {"vars": values}, file=file), spare=stack.doors.spare)
     if not _DOMAIN.fullmatch(doors.domain):
         raise InvalidFile(file, f"{doors.domain!r} is not a domain name", path="doors.domain")
@@ -212,7 +213,9 @@ def with_routes(doors: Doors, routes: Sequence[Route], stack: Stack) -> Doors:
     names = dict.fromkeys((doors.domain, *subdomains, *doors.names))
     # What a wildcard covers is not named again: some authorities refuse that.
     lone = tuple(name for name in names if f"*.{name.partition('.')[2]}" not in names or name.startswith("*."))
-    settled = msgspec.structs.replace(doors, own=own, names=lone)
+    # Those of services that are left out, too: the proxy is the same container whichever are there.
+    kept = tuple(sorted(given.port for given in stack.services.values() if given.port)) if doors.kind == "ports" else ()
+    settled = msgspec.structs.replace(doors, own=own, names=lone, kept=kept)
     if stack.proxy == "nginx" and doors.tls == "acme":
         _check_provable(settled, f"stacks/{stack.name}/stack.yaml")
     return settled

@@ -130,7 +130,7 @@ def plan(
         change
         for change in changes
         if (
-            (change.phase in phases or _belongs(change, release, added))
+            (change.phase in phases or _written_for(change) in phases or _belongs(change, release, added))
             and (not only or _belongs(change, release, only))
         )
         # Whichever service is brought: what its data will depend on is kept first.
@@ -141,13 +141,17 @@ def plan(
     return Plan(release, facts, todo, whole=not only and set(PHASES) <= set(phases), waiting=waiting)
 
 
+def _written_for(change: Change) -> int:
+    return change.step.folder if isinstance(change, StepChange) else change.phase
+
+
 def _is_keepsake(change: Change, release: Release) -> bool:
     return isinstance(change, FileChange) and change.path == f"{release.root}/{KEEPSAKE}"
 
 
 def _order(change: FileChange | StepChange | ContainerChange) -> tuple[int, int, str]:
     if isinstance(change, StepChange):
-        return change.phase, 1, change.step.id
+        return change.phase, 1 if change.step.prepares else 3, change.step.id
     return change.phase, 0 if isinstance(change, FileChange) else 2, ""
 
 

@@ -64,6 +64,16 @@ class Step:
     vital: bool = True
     """Whether its failure ends the run. Else that is a warning, and the next deploy tries again."""
 
+    @property
+    def folder(self) -> int:
+        """The phase in whose folder it is written: for an added service an earlier one than that in which it runs."""
+        return phase_number(self.id.split("/")[0])
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it comes before its phase's containers: setup and deploy do, what configures needs them running."""
+        return self.folder <= 2
+
 
 @dataclass(frozen=True, slots=True)
 class Container:

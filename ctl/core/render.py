@@ -203,12 +203,13 @@ class _Rendering:
             if not names:
                 continue
             values = {**self.values(service), "containers": names}
-            self.unit("systemd/service.service.j2", f"{stack}-{service.name}.service", values)
-        self.unit("systemd/stack.target.j2", f"{stack}.target", self.values(self.selection.phases))
+            phase = 4 if service.name in self.selection.added else 3
+            self.unit("systemd/service.service.j2", f"{stack}-{service.name}.service", values, phase)
+        self.unit("systemd/stack.target.j2", f"{stack}.target", self.values(self.selection.phases), 3)
 
-    def unit(self, template: str, name: str, values: Mapping[str, Any]) -> None:
+    def unit(self, template: str, name: str, values: Mapping[str, Any], phase: int) -> None:
         text = self.templates.text(template, values, Sink(secrets_allowed=False))
-        self.add([File(f"/etc/systemd/system/{name}", text.encode(), 3)])
+        self.add([File(f"/etc/systemd/system/{name}", text.encode(), phase)])
 
     def project(self) -> None:
         root = self.selection.root
@@ -239,6 +240,9 @@ class _Rendering:
         head = _head(text)
         if not re.fullmatch("[1-9][0-9]{0,4}", head.setdefault("timeout", "600")):
             raise TemplateFault(label(path), f"the timeout {head['timeout']!r} is no number of seconds")
+        phase = phase_number(step_id.split("/")[0])
+        # What prepares or configures an added service's containers comes with them.
+        added = phase > 1 and step_id.partition("@")[2] in self.selection.added
         inputs = tuple(head.get("inputs", "").split())
         for name in inputs:
             if name not in self.files:
@@ -247,7 +251,7 @@ class _Rendering:
             id=step_id,
             title=head["title"],
             text=text,
-            phase=phase_number(step_id.split("/")[0]),
+            phase=4 if added else phase,
             fingerprint=fingerprint([text, *(self.files[name].sha for name in inputs)]),
             inputs=inputs,
             timeout=int(head["timeout"]),
@@ -285,6 +289,7 @@ class _Rendering:
             "stack": selection.stack,
             "service": service,
             "services": tuple(s.name for s in selection.services),
+            "added": tuple(s.name for s in selection.services if s.name in selection.added),
             "clients": {
                 other.name: self.secrets[name]
                 for other in sorted(selection.services, key=lambda other: other.name)

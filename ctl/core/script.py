@@ -68,11 +68,14 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
     """Images, files, steps, containers: a step may need this phase's files, a container may need its steps.
 
     Images come first, for what they need may be gone: the registry, or room on the disk. Nothing has changed then.
+    Steps that configure need the containers running: in phase 4, which has containers and such steps, they come last.
     """
     changes = [change for change in plan.changes if change.phase == number]
     moving = [change for change in changes if isinstance(change, ContainerChange)]
+    # Those of phase 4 too before phase 2 changes anything.
+    coming = plan.containers if number == 2 and changes else moving
     for image, context in sorted(
-        {(change.container.image, change.container.context) for change in moving if change.container}
+        {(change.container.image, change.container.context) for change in coming if change.container}
     ):
         built = plan.release.file(context)
         yield f"build {quoting.sh(image)} {built.sha}" if built else f"pull {quoting.sh(image)}"
@@ -80,11 +83,8 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
         if isinstance(change, FileChange) and change.after is not None:
             file = change.after
             yield f"put {file.sha} {file.mode:04o} {quoting.sh(file.owner)} {quoting.sh(file.path)}"
-    for change in changes:
-        if isinstance(change, StepChange):
-            step = change.step
-            verb = "step" if step.vital else "attempt"
-            yield f"{verb} {quoting.sh(step.id)} {_name(step)} {step.timeout} {step.fingerprint}"
+    steps = [change.step for change in changes if isinstance(change, StepChange)]
+    yield from (_step(step) for step in steps if step.prepares)
     upgraded = [quoting.sh(change.name) for change in moving if change.upgrade]
     if upgraded:
         yield f"keep {plan.release.id} {' '.join(upgraded)}"
@@ -95,12 +95,18 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
         names = [quoting.sh(change.name) for change in moving if change.kind in kinds]
         if names:
             yield f"up {HEALTH_SECONDS} {flag} {' '.join(names)}"
+    yield from (_step(step) for step in steps if not step.prepares)
     for change in moving:
         if change.kind == "remove":
             yield f"remove {quoting.sh(change.name)} {quoting.sh(change.id)}"
     for change in changes:
         if isinstance(change, FileChange) and change.after is None:
             yield f"del {quoting.sh(change.path)}"
+
+
+def _step(step: Step) -> str:
+    verb = "step" if step.vital else "attempt"
+    return f"{verb} {quoting.sh(step.id)} {_name(step)} {step.timeout} {step.fingerprint}"
 
 
 def probe(release: Release, templates: Templates, *, live: bool = False) -> str:

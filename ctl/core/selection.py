@@ -77,7 +77,8 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     for folder in acme.values():
         for name, var in folder.meta.vars.items():
             declared.setdefault(name, msgspec.structs.replace(var, optional=True))
-    values = resolve_vars(declared, host.vars, source=source, who=host.name)
+    given = {name: value for name, value in host.vars.items() if name in declared or not _waits(name, catalogue)}
+    values = resolve_vars(declared, given, source=source, who=host.name)
 
     access = access_of(stack, values, templates, source=source, who=host.name)
     doors = doors_of(stack, values, templates)
@@ -123,16 +124,16 @@ def _chosen(acme: Mapping[str, Service], doors: Doors) -> tuple[Service, ...]:
     return tuple(acme[name] for name in dict.fromkeys(("", doors.dns)))
 
 
-def _added(more: Iterable[str], services: Sequence[Service]) -> frozenset[str]:
-    """What the inventory adds, without what has to be there before phase 4.
+def _waits(variable: str, catalogue: Catalogue) -> bool:
+    """Whether it belongs to a service that is not here: what the inventory says of it waits until that is added."""
+    return any(variable in catalogue.get("services", name).meta.vars for name in catalogue.names())
 
-    That is a service that phase 3 has work with, and what the stack's own services make use of.
-    """
+
+def _added(more: Iterable[str], services: Sequence[Service]) -> frozenset[str]:
+    """What the inventory adds, without what the stack's own services make use of: that has to be there before them."""
     added = set(more)
     # From the last to the first: what one needs stands before it.
     for service in reversed(services):
-        if any(path.startswith("steps/3-configure/") for path in service.templates):
-            added.discard(service.name)
         if service.name not in added:
             added -= {*service.meta.needs, *service.meta.uses}
     return frozenset(added)

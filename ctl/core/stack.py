@@ -60,6 +60,8 @@ class Doors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Paths that need no password, by routed service."""
     own: tuple[int, ...] = ()
     """The ports of routed services; settled with the routes, not given."""
+    kept: tuple[int, ...] = ()
+    """The ports of the stack's services, those left out among them; settled as well."""
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -67,9 +69,12 @@ class Doors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def published(self) -> tuple[str, ...]:
-        """What the proxy publishes: its ports, those in reserve as a range."""
+        """What the proxy publishes: its ports, those in reserve as a range.
+
+        It does not depend on which services are there: another set would be another container, and cut connections.
+        """
         first, last = self.spare or (0, 0)
-        single = tuple(str(port) for port in self.ports if not first <= port <= last)
+        single = tuple(str(port) for port in sorted({*self.ports, *self.kept}) if not first <= port <= last)
         return (*single, f"{first}-{last}") if self.spare else single
 
     @property

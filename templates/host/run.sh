@@ -83,7 +83,8 @@ put() {
     fi
 }
 
-# A unit that goes is stopped first: no tunnel is to live on that nobody wants any more.
+# A unit that goes is stopped first: no tunnel is to live on that nobody wants any more. A service's folder goes when
+# nothing is left in it.
 del() {
     event del "$1"
     case $1 in
@@ -94,6 +95,10 @@ del() {
         ;;
     esac
     rm -f "$1" || failed del "$1"
+    case $1 in
+    /etc/systemd/system/*) logged systemctl daemon-reload ;;
+    "$root"/stacks/*/*) (cd "$root/stacks" && left=${1#"$root/stacks/"} && rmdir -p "${left%/*}" 2>/dev/null) ;;
+    esac
 }
 
 # step ID FUNCTION SECONDS FINGERPRINT: apply, look again, and leave a stamp.
@@ -231,6 +236,8 @@ sweep() {
 
 remove() {
     event remove "$1"
+    # In its own time: what it holds is to be on its disk. A database may come back to it.
+    logged docker stop "$2" || :
     logged docker rm -f "$2" || failed remove "$1"
 }
 

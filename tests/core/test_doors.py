@@ -74,11 +74,14 @@ def test_there_are_only_so_many_ports_in_reserve() -> None:
 
 def test_ports_in_reserve_are_published_from_the_start_and_not_reachable() -> None:
     chosen = selection("ai-platform", vars={"access": "internal", "address": "0.0.0.0"})
-    assert chosen.doors.published == ("8443", "8447", "8444", "8445", "8446", "8448-8457")
+    assert chosen.doors.published == ("8443", "8444", "8445", "8446", "8447", "8448-8457")
     assert chosen.doors.reachable == (8443, 8447, 8444, 8445, 8446)
     with_more = selection("ai-platform", app("a"), services=("a",), vars={"access": "internal", "address": "0.0.0.0"})
     assert with_more.doors.published == chosen.doors.published, "or the proxy would be made anew, and drop connections"
     assert len(with_more.doors.reachable) == 6
+    with_less = selection("ai-platform", without=("n8n",), vars={"access": "internal", "address": "0.0.0.0"})
+    assert with_less.doors.published == chosen.doors.published
+    assert 8446 not in with_less.doors.reachable
 
 
 def test_a_service_by_its_old_name() -> None:

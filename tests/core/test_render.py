@@ -109,7 +109,7 @@ check() {{ :; }}
     assert found is not None
     assert (found.title, found.timeout, found.interactive, found.vital) == ("The title", 30, True, False)
     assert found.inputs == (f"{HERE}/a.conf", f"{HERE}/b.conf")
-    assert found.phase == 3
+    assert (found.folder, found.phase) == (3, 4), "what configures an added service comes when that runs"
 
 
 def test_a_step_without_a_head() -> None:
@@ -144,6 +144,8 @@ def test_the_phase_of_a_service() -> None:
     compose = added.file(f"{HERE}/compose.yaml")
     assert compose is not None
     assert compose.phase == 2, "the project's Compose file, which is needed in phase 2, includes it"
+    later = {each.id for each in added.steps if each.phase == 4}
+    assert later == {"4-add-service/10-units"}, "and systemd hears of it once it is healthy"
     alone = plan(added, Facts(), phases=(4,))
     assert {change.path for change in alone.files} >= {compose.path, "/opt/lean-llm/compose.yaml"}
     assert [change.name for change in alone.containers] == ["app"]

@@ -29,7 +29,7 @@ from ctl.core import probe, script
 from ctl.core.history import About, parse_history
 from ctl.core.plan import Plan, plan
 from ctl.core.probe import FileFact
-from ctl.core.release import File, Release, load_release
+from ctl.core.release import Container, File, Release, load_release
 
 SMALL = release()
 ABOUT = About(release=SMALL.id, previous="", command="deploy h1", who="me@here", started=1700000000, changes=())
@@ -94,6 +94,25 @@ def test_the_script_of_a_mixed_plan() -> None:
         "event phase 3-configure",
         f"del {ORPHAN}",
         f"settle {SMALL.id}",
+    ]
+
+
+def test_an_added_service_is_configured_once_it_is_healthy() -> None:
+    added = release(
+        steps=(step("2-deploy/10-prepare@web", 4, "s4"), step("3-configure/30-models@web", 4, "s5")),
+        containers=(Container("web", "web", "web:3", "f3", 4),),
+    )
+    assert main(plan(added, fit()))[1:-1] == [
+        "event phase 2-deploy",
+        "pull web:3",
+        f"put {SMALL.files[0].sha} 0644 root:root {APP_FILE}",
+        "event phase 3-configure",
+        f"put {SMALL.files[1].sha} 0644 root:root {UNIT}",
+        "event phase 4-add-service",
+        "pull web:3",
+        "step 2-deploy/10-prepare@web step_2_deploy_10_prepare_web 600 s4",
+        "up 300 '' web",
+        "step 3-configure/30-models@web step_3_configure_30_models_web 600 s5",
     ]
 
 

@@ -42,6 +42,12 @@ def test_a_server_outside_the_stack_fills_a_need() -> None:
     assert chosen(app("a", "needs: [ollama]"), services=("a",)) == ("n8n", "flowise", "a")
 
 
+def test_a_variable_of_a_service_that_is_not_here_waits_for_it() -> None:
+    own = app("a", "vars: {greeting: {about: a}}")
+    assert "greeting" not in selection(own=own, vars={**NGROK, "greeting": "hello"}).vars
+    assert selection(own=own, services=("a",), vars={**NGROK, "greeting": "hello"}).vars["greeting"] == "hello"
+
+
 def test_a_service_left_out() -> None:
     assert chosen(without=("flowise",)) == ("n8n",)
 
