@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import ctl
-from ctl.cli import backup, catalogue, deploy, doctor, lab, runs, secrets, status
+from ctl.cli import adding, backup, catalogue, deploy, doctor, lab, runs, secrets, status
 
 HELP = ["-h", "--help"]
 
@@ -49,6 +49,8 @@ app.command("plan", rich_help_panel="Hosts")(deploy.plan)
 app.command("deploy", rich_help_panel="Hosts")(deploy.deploy)
 app.command("setup", rich_help_panel="Hosts")(deploy.setup)
 app.command("configure", rich_help_panel="Hosts")(deploy.configure)
+app.command("add-service", rich_help_panel="Hosts")(adding.add_service)
+app.command("remove-service", rich_help_panel="Hosts")(adding.remove_service)
 app.command("status", rich_help_panel="Hosts")(status.status)
 app.command("doctor", rich_help_panel="Hosts")(doctor.doctor)
 app.command("history", rich_help_panel="Hosts")(runs.history)

@@ -61,30 +61,48 @@ def bring(
             link, aim = place.connected(host, phases, only)
             links.append(closing.enter_context(link))
             aims.append(replace(aim, attended=manner.attended))
-        from ctl import run  # noqa: PLC0415  beside the first connection, which is being made
-        from ctl.cli.show import plan_json  # noqa: PLC0415
-
-        plans = _all_or_none(
-            run.each([_proposal(link, aim, manner) for link, aim in zip(links, aims, strict=True)]), hosts
-        )
+        plans = propose_all(links, aims, hosts, manner)
         if not (manner.json and manner.yes):
             for link, todo in zip(links, plans, strict=True):
                 show_plan(link, todo)
         if any(plans):
             confirm(manner.yes)
         _write_new_hosts(place, hosts)
-        many = len(hosts) > 1
-        outcomes = run.each(
-            [
-                _application(link, todo, aim, manner, command, many=many)
-                for link, todo, aim in zip(links, plans, aims, strict=True)
-            ]
-        )
+        outcomes = apply_all(links, plans, aims, manner, command)
+    conclude(plans, outcomes, manner)
+    return 0
+
+
+def propose_all(links: list[Transport], aims: list[Aim], hosts: list[Host], manner: Manner) -> list[Plan]:
+    """The plans of all hosts, or the first error: nothing has been touched yet."""
+    from ctl import run  # noqa: PLC0415  beside the first connection, which is being made
+
+    return _all_or_none(run.each([_proposal(link, aim, manner) for link, aim in zip(links, aims, strict=True)]), hosts)
+
+
+def apply_all(
+    links: list[Transport], plans: list[Plan], aims: list[Aim], manner: Manner, command: str
+) -> list[dict[str, Any] | CtlError]:
+    """All plans side by side; what each came to, or its error, which stops no other."""
+    from ctl import run  # noqa: PLC0415
+
+    many = len(plans) > 1
+    return run.each(
+        [
+            _application(link, todo, aim, manner, command, many=many)
+            for link, todo, aim in zip(links, plans, aims, strict=True)
+        ]
+    )
+
+
+def conclude(plans: list[Plan], outcomes: list[dict[str, Any] | CtlError], manner: Manner) -> None:
+    """The report for `--json`. Raises the worst error, when all are told."""
+    from ctl.cli.show import plan_json  # noqa: PLC0415
+
     if manner.json:
         reports = [plan_json(todo) | _json(outcome) for todo, outcome in zip(plans, outcomes, strict=True)]
-        print_json(reports if many else reports[0])
+        print_json(reports if len(reports) > 1 else reports[0])
     _raise_worst(outcomes)
-    return 0
 
 
 def _proposal(link: Transport, aim: Aim, manner: Manner) -> Callable[[], Plan]:

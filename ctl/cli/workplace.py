@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     # What renders is imported when something is rendered: by then a connection can be on its way.
     from ctl.core.ports import Transport
     from ctl.core.selection import Selection
+    from ctl.core.stack import Stack
     from ctl.core.template import Templates
     from ctl.run import Aim
 
@@ -127,16 +128,20 @@ class Workplace:
             entry["vars"] = own
         return entry
 
-    def selection(self, host: Host) -> Selection:
-        """Raises UsageError's children for whatever does not fit together."""
+    def stack(self, host: Host) -> Stack:
+        """Raises UsageError's children."""
         if not host.stack:
             raise UsageError(
                 f"which stack is {host.name} to run?",
                 hint=f"--stack NAME, or `stack:` in inventory.yaml; known: {', '.join(self.project.stack_names())}",
             )
+        return self.project.stack(host.stack)
+
+    def selection(self, host: Host) -> Selection:
+        """Raises UsageError's children for whatever does not fit together."""
+        stack = self.stack(host)
         from ctl.core.selection import select  # noqa: PLC0415
 
-        stack = self.project.stack(host.stack)
         source = self.project.show(self.project.inventory_path)
         return select(host, stack, self.catalogue, self.templates, source=source)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -130,8 +130,8 @@ def plan(
         change
         for change in changes
         if (
-            (change.phase in phases or _written_for(change) in phases or _belongs(change, release, added))
-            and (not only or _belongs(change, release, only))
+            (change.phase in phases or _written_for(change) in phases or belongs(change, release, added))
+            and (not only or belongs(change, release, only))
         )
         # Whichever service is brought: what its data will depend on is kept first.
         or (bringing and _is_keepsake(change, release))
@@ -244,7 +244,8 @@ def _compare(wanted: Container, now: ContainerFact, touched: Collection[str]) ->
     return None
 
 
-def _belongs(change: Change, release: Release, only: Collection[str]) -> bool:
+def belongs(change: Change, release: Release, only: Collection[str]) -> bool:
+    """Whether a change is about one of these services: its containers, steps, files or unit, or what includes them."""
     if isinstance(change, ContainerChange):
         return change.container is not None and change.container.service in only
     if isinstance(change, StepChange):
@@ -308,18 +309,23 @@ def unfit(release: Release, facts: Facts) -> Iterable[HostUnfit]:
 
 
 def _less(release: Release, missing: int) -> str:
-    """What to leave out so that the rest fits: as few services as will do, the smallest that does where one does."""
+    """What to do so that the rest fits."""
+    out = ", ".join(dispensable(release.spare, missing))
+    return (
+        f"take a larger host, or leave out {out}: `without: [{out}]` in the inventory" if out else "take a larger host"
+    )
+
+
+def dispensable(spare: Sequence[tuple[str, int]], missing: int) -> list[str]:
+    """Services that set so many megabytes free: as few as will do, the smallest that does where one does; else all."""
+    if single := [name for name, size in spare if size >= missing]:
+        return [single[-1]]
     out: list[str] = []
-    if single := [name for name, size in release.spare if size >= missing]:
-        out = [single[-1]]
-    else:
-        for name, size in release.spare:
-            if missing > 0:
-                out.append(name)
-                missing -= size
-    if not out:
-        return "take a larger host"
-    return f"take a larger host, or leave out {', '.join(out)}: `without: [{', '.join(out)}]` in the inventory"
+    for name, size in spare:
+        if missing > 0:
+            out.append(name)
+            missing -= size
+    return out
 
 
 def guard(release: Release, facts: Facts, *, but: Collection[str] = ()) -> None:

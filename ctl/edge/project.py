@@ -105,11 +105,19 @@ class Project:
         hosts[name] = dict(entry)
         buffer = io.StringIO()
         yaml.dump(data, buffer)
-        decode_inventory(buffer.getvalue(), file=self.show(path))  # what could not be read back is not written
-        write_atomically(path, buffer.getvalue().encode(), mode=0o644)
+        self.write_inventory(buffer.getvalue())
         added = io.StringIO()
         YAML().dump({"hosts": {name: dict(entry)}}, added)
         return added.getvalue()
+
+    def inventory_text(self) -> str:
+        """As it stands in the file now. Raises InvalidFile."""
+        return read_text(self.inventory_path)
+
+    def write_inventory(self, text: str) -> None:
+        """What could not be read back is not written. Raises InvalidFile, UsageError."""
+        decode_inventory(text, file=self.show(self.inventory_path))
+        write_atomically(self.inventory_path, text.encode(), mode=0o644)
 
     def show(self, path: Path) -> str:
         """The path as a person in this folder would write it."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ctl.core import probe, script
-from ctl.core.errors import CtlError, Locked, RunFailed, Unhealthy
+from ctl.core.addition import difference, room
+from ctl.core.errors import CtlError, HostUnfit, Locked, RunFailed, Unhealthy
 from ctl.core.history import About, History, parse_history, summary
 from ctl.core.plan import FileChange, Plan, plan, preflight
 from ctl.core.ports import Transport
@@ -35,6 +36,10 @@ class Aim:
     only: Collection[str] = ()
     attended: bool = False
     """Whether somebody is there for the interactive steps."""
+    since: Release | None = None
+    """Only what is not as in this release, which is what the host was to be until now; all of it, or nothing."""
+    spared: Collection[str] = ()
+    """Services that stay as they are all the same."""
 
 
 def each(works: Sequence[Callable[[], T]]) -> list[T | CtlError]:
@@ -62,7 +67,7 @@ def look(transport: Transport, aim: Aim, *, live: bool = False) -> Facts:
 
 
 def propose(transport: Transport, aim: Aim, *, wait: float = 0, sleep: Callable[[float], None] = time.sleep) -> Plan:
-    """Probe and plan, and whether the host can carry it. Nothing is changed. Raises HostUnfit, Unreachable.
+    """Probe and plan, and whether the host can carry it. Nothing is changed. Raises HostUnfit, Unreachable, Locked.
 
     With `wait` (seconds), as long as another run is at work, it looks again.
     """
@@ -71,8 +76,22 @@ def propose(transport: Transport, aim: Aim, *, wait: float = 0, sleep: Callable[
         sleep(min(2.0, wait))
         wait -= 2
         facts = look(transport, aim)
+    if aim.since:
+        _ready(aim.since, aim.release, facts)
     preflight(aim.release, facts)
-    return plan(aim.release, facts, phases=aim.phases, only=aim.only, attended=aim.attended)
+    todo = plan(aim.release, facts, phases=aim.phases, only=aim.only, attended=aim.attended)
+    return difference(todo, aim.since, aim.spared) if aim.since else todo
+
+
+def _ready(before: Release, after: Release, facts: Facts) -> None:
+    """Whether a part of what the host was to be can change. Raises HostUnfit, Locked."""
+    if not facts.current:
+        raise HostUnfit(
+            f"nothing is deployed on {after.host}", hint=f"ctl deploy {after.host} brings what the inventory says"
+        )
+    if facts.locked:
+        raise locked(after.host, facts.lock)
+    room(before, after, facts)
 
 
 def propose_bare(aim: Aim) -> Plan:
@@ -115,8 +134,9 @@ def apply(transport: Transport, todo: Plan, aim: Aim, watch: Watch) -> Outcome:
 def bring(transport: Transport, todo: Plan, aim: Aim, watch: Watch, *, rollback: bool, wait: float = 0) -> Outcome:
     """Apply; if what came up is not healthy, bring back the release that was there before, and say so.
 
-    When another run was quicker and there is time to `wait` (seconds), plan anew after it; what was planned for the
-    host before is worth nothing then. Raises as `apply` does.
+    Where all of it or nothing is wanted (`aim.since`), whatever fails is a reason to. When another run was quicker and
+    there is time to `wait` (seconds), plan anew after it; what was planned for the host before is worth nothing then.
+    Raises as `apply` does.
     """
     try:
         return apply(transport, todo, aim, watch)
@@ -129,9 +149,10 @@ def bring(transport: Transport, todo: Plan, aim: Aim, watch: Watch, *, rollback:
             return Outcome(run=watch.run_id, code=0)
         left = wait - max(time.monotonic() - began, 1)
         return bring(transport, todo, aim, replace(watch, run_id=f"{watch.run_id}-again"), rollback=rollback, wait=left)
-    except Unhealthy as error:
+    except RunFailed as error:
         before = todo.facts.current
-        if not rollback or not before or before == todo.release.id:
+        enough = isinstance(error, Unhealthy) or aim.since is not None
+        if not (rollback and enough) or not before or before == todo.release.id:
             raise
         watch.listen(Event("rollback", (before,)))
         try:
@@ -140,10 +161,10 @@ def bring(transport: Transport, todo: Plan, aim: Aim, watch: Watch, *, rollback:
             )
             go_back(transport, aim, before, again)
         except CtlError as second:
-            raise Unhealthy(
+            raise type(error)(
                 f"{error.message}\nand release {before} could not be brought back: {second.message}", hint=second.hint
             ) from error
-        raise Unhealthy(f"{error.message}\nrelease {before} is back in its place", hint=error.hint) from error
+        raise type(error)(f"{error.message}\nrelease {before} is back in its place", hint=error.hint) from error
 
 
 def attach(transport: Transport, host: str, root: str, watch: Watch) -> Outcome:
@@ -172,8 +193,9 @@ def kept_release(transport: Transport, host: str, root: str, release_id: str) ->
 
 
 def go_back(transport: Transport, aim: Aim, release_id: str, watch: Watch) -> Plan:
-    """Bring a kept release back, by the same plan and apply. Raises what they raise."""
-    old = replace(aim, release=kept_release(transport, aim.release.host, aim.release.root, release_id))
+    """Bring a kept release back, by the same plan and apply; of a part only that part. Raises what they raise."""
+    kept = kept_release(transport, aim.release.host, aim.release.root, release_id)
+    old = replace(aim, release=kept, since=aim.release if aim.since else None, spared=())
     todo = propose(transport, old)
     if todo:
         apply(transport, todo, old, watch)

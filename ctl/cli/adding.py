@@ -1,0 +1,305 @@
+"""add-service and remove-service: what the inventory says of a host, and what of that is on it, change together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctl.cli import options
+from ctl.cli.applying import Manner, apply_all, conclude, confirm, propose_all, show_plan, workplace
+from ctl.cli.terminal import err, stdin_is_terminal
+from ctl.core.errors import CtlError, Interrupted, InvalidFile, MissingValue, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from ctl.cli.workplace import Workplace
+    from ctl.core.addition import Amendment
+    from ctl.core.inventory import Host
+    from ctl.core.secret import SecretSpec
+    from ctl.core.service import Service, Var
+
+SetVar = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A variable of the service, kept in the inventory."),
+]
+
+
+def add_service(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="As in ctl services; without it a list to pick from.")
+    ] = "",
+    target: options.Target = None,
+    set_: SetVar = None,
+    yes: options.Yes = False,
+    json: options.Json = False,
+    key: options.Key = "",
+    accept_new_host_key: options.AcceptNew = False,
+    wait: options.Wait = 0,
+) -> int:
+    """Add a service of the catalogue to a host: write it into inventory.yaml, and deploy it alone.
+
+    Asks for what the template declares and nobody has given: variables (or --set), and secrets that have to be
+    supplied (or the environment, .env). The other services stay as they are, and the proxy takes up the new door
+    without dropping a connection. If the service does not become healthy, the host and the inventory are put back.
+    TARGET may be a group: then every host of it gets the service, or none is touched.
+    """
+    from ctl.core import addition  # noqa: PLC0415
+
+    place = workplace(context, key=key, accept_new_host_key=accept_new_host_key)
+    manner = Manner(yes=yes, json=json, wait=wait)
+    hosts = _hosts(place, target, "add-service NAME")
+    name = name or _pick(place, hosts)
+    for host in hosts:
+        addition.refuse_present(host, place.stack(host), place.catalogue, name)
+    name = place.catalogue.get("services", name).name
+    amendments = _answered(place, [_with_needs(place, host, name, manner) for host in hosts], set_ or [], manner)
+    for host, amendment in zip(hosts, amendments, strict=True):
+        for user in addition.users(amendment, place.catalogue):
+            err.line(
+                ("! ", "yellow"), f"{user} would make use of it and stays as it is; ctl deploy {host.name} tells it"
+            )
+    _carry_out(place, amendments, manner, f"add-service {name}", f"Add {_and(amendments[0].names)} to {_names(hosts)}?")
+    return 0
+
+
+def remove_service(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A service of the host.")],
+    target: options.Target = None,
+    yes: options.Yes = False,
+    json: options.Json = False,
+    key: options.Key = "",
+    accept_new_host_key: options.AcceptNew = False,
+    wait: options.Wait = 0,
+) -> int:
+    """Take a service off a host: containers, door, unit and files. Its data and its secrets stay.
+
+    The inventory forgets a service that was added; one of the stack's own goes to `without`. Adding it again finds its
+    data. A service that another one needs is not removed.
+    """
+    from ctl.core import addition  # noqa: PLC0415
+
+    place = workplace(context, key=key, accept_new_host_key=accept_new_host_key)
+    hosts = _hosts(place, target, "remove-service NAME")
+    amendments = [addition.remove(host, place.stack(host), place.catalogue, name) for host in hosts]
+    name = amendments[0].names[0]
+    manner = Manner(yes=yes, json=json, wait=wait)
+    _carry_out(place, amendments, manner, f"remove-service {name}", f"Remove {name} from {_names(hosts)}?")
+    for amendment in amendments:
+        _tell_data(place, amendment)
+    return 0
+
+
+def _hosts(place: Workplace, target: str | None, command: str) -> list[Host]:
+    """The hosts of a target, all of which the inventory has to know: what is added to a host is written there."""
+    hosts = place.hosts([] if target is None else [target])
+    for host in hosts:
+        if host.name not in place.inventory.hosts:
+            what = f"ctl deploy {target} --stack STACK" if place.is_new(host) else f"hosts.{host.name} with its stack"
+            verb = "writes it there" if place.is_new(host) else "has to be written there first"
+            raise UsageError(
+                f"{host.name} is not in inventory.yaml, which says what a host runs", hint=f"{what} {verb}"
+            )
+    if not hosts:
+        raise UsageError(f"{target} is a group without hosts", hint=f"ctl {command} HOST")
+    return hosts
+
+
+def _pick(place: Workplace, hosts: list[Host]) -> str:
+    """Of the catalogue, what these hosts do not have."""
+    from ctl.cli.picking import can_pick, pick  # noqa: PLC0415
+    from ctl.core import addition  # noqa: PLC0415
+
+    if not can_pick():
+        raise UsageError("which service?", hint="ctl add-service NAME [TARGET]; ctl services lists the names")
+    have = {name for host in hosts for name in addition.running(host, place.stack(host), place.catalogue)}
+    left = [place.catalogue.get("services", name) for name in place.catalogue.names() if name not in have]
+    if not left:
+        raise UsageError(f"{_names(hosts)} runs all that is in the catalogue", hint="ctl services lists it")
+    return pick(f"Add to {_names(hosts)}:", [(each.name, each.meta.category, each.meta.summary) for each in left])
+
+
+def _with_needs(place: Workplace, host: Host, name: str, manner: Manner) -> Amendment:
+    """The service, and before it what it needs and the host lacks, if that is agreed to."""
+    from ctl.core import addition  # noqa: PLC0415
+
+    stack = place.stack(host)
+    needs = addition.lacking(host, stack, place.catalogue, name)
+    if needs:
+        err.line(("! ", "yellow"), f"{name} needs {_and(needs)}, which {host.name} does not have")
+        confirm(manner.yes, f"Add {_and(needs)} too?")
+    return addition.add(host, stack, place.catalogue, (*needs, name))
+
+
+# --- what has to be asked ---------------------------------------------------------------------------------------------
+
+
+def _answered(place: Workplace, amendments: list[Amendment], words: Iterable[str], manner: Manner) -> list[Amendment]:
+    """With a value for everything that the services declare: asked for once, for all hosts. Raises MissingValue."""
+    from ctl.cli.workplace import parse_vars  # noqa: PLC0415
+    from ctl.core import addition  # noqa: PLC0415
+
+    given = parse_vars(words)
+    wanted: dict[str, Var] = {}
+    supply: dict[str, SecretSpec] = {}
+    for amendment in amendments:
+        host, services = amendment.before, _services(place, amendment)
+        addition.foreign(given, services)
+        wanted |= addition.unanswered(replace(host, vars={**host.vars, **given}), place.stack(host), services)
+        supply |= addition.unsupplied(services, {*place.supplied(host), *place.vault.read(host.name)})
+    if (wanted or supply) and (manner.yes or not stdin_is_terminal()):
+        raise _missing(amendments[0].names[-1], wanted, supply)
+    given |= {name: _ask_var(name, var) for name, var in wanted.items()}
+    secrets = {name: _ask_secret(name, spec, amendments[0].before.name) for name, spec in supply.items()}
+    for amendment in amendments if secrets else ():
+        place.vault.keep(amendment.before.name, secrets)
+        err.line(("✓ ", "green"), f"{_and(secrets)}: in the vault, for {amendment.before.name}")
+    return [_with_vars(place, amendment, given) for amendment in amendments]
+
+
+def _with_vars(place: Workplace, amendment: Amendment, given: Mapping[str, Any]) -> Amendment:
+    declared = {name for service in _services(place, amendment) for name in service.meta.vars}
+    own = {name: value for name, value in given.items() if name in declared}
+    return replace(amendment, after=replace(amendment.after, vars={**amendment.after.vars, **own}))
+
+
+def _services(place: Workplace, amendment: Amendment) -> list[Service]:
+    return [place.catalogue.get("services", name) for name in amendment.names]
+
+
+def _missing(name: str, wanted: Mapping[str, Var], supply: Mapping[str, SecretSpec]) -> MissingValue:
+    parts = [f"the variable {each} ({var.about})" for each, var in wanted.items()]
+    parts += [f"the secret {each}" + (f" ({spec.about})" if spec.about else "") for each, spec in supply.items()]
+    ways = [f"--set {each}=VALUE" for each in wanted]
+    if supply:
+        ways.append(f"{_and(supply)} in the environment or in .env")
+    return MissingValue(
+        f"{name} lacks {_and(parts)}", hint=f"{', '.join(ways)}; or at a terminal, where it is asked for"
+    )
+
+
+def _ask_var(name: str, var: Var) -> Any:
+    from ctl.cli.workplace import parse_vars  # noqa: PLC0415
+    from ctl.core.stack import resolve_vars  # noqa: PLC0415
+
+    about = f"{var.about}: {', '.join(var.choices)}" if var.choices else var.about
+    while True:
+        err.line((name, "bold"), f" ({about}): ", end="")
+        try:
+            given = parse_vars([f"{name}={input().strip()}"])  # not typer.prompt, which leaves a blank on stdout
+        except EOFError as end:
+            raise Interrupted("not answered; nothing has changed") from end
+        try:
+            return resolve_vars({name: var}, given, source="", who="")[name]
+        except InvalidFile as error:
+            err.line(("! ", "yellow"), error.problem)
+
+
+def _ask_secret(name: str, spec: SecretSpec, host: str) -> str:
+    from ctl.core.secret import check_value  # noqa: PLC0415
+
+    while True:
+        about = f" ({spec.about})" if spec.about else ""
+        value = str(typer.prompt(f"{name}{about}", hide_input=True, confirmation_prompt=True, err=True))
+        try:
+            check_value(name, value, spec, host)
+        except UsageError as error:
+            err.line(("! ", "yellow"), error.message)
+        else:
+            return value
+
+
+# --- inventory and hosts, together ------------------------------------------------------------------------------------
+
+
+def _carry_out(place: Workplace, amendments: list[Amendment], manner: Manner, command: str, question: str) -> None:
+    """Show, ask, write the inventory, bring the hosts there; where that fails, host and inventory are put back."""
+    hosts = [amendment.after for amendment in amendments]
+    text = place.project.inventory_text()
+    wanted = _amended(place, text, amendments)
+    with ExitStack() as closing:
+        links, aims = [], []
+        for amendment in amendments:
+            before = place.aim(amendment.before).release
+            link, aim = place.connected(amendment.after)
+            links.append(closing.enter_context(link))
+            aims.append(replace(aim, since=before, spared=amendment.spared))
+        plans = propose_all(links, aims, hosts, manner)
+        if not (manner.json and manner.yes):
+            _show_lines(text, wanted)
+            for link, todo in zip(links, plans, strict=True):
+                show_plan(link, todo)
+        confirm(manner.yes, question)
+        place.project.write_inventory(wanted)
+        outcomes = apply_all(links, plans, aims, manner, command)
+    failed = [isinstance(outcome, CtlError) for outcome in outcomes]
+    if any(failed):
+        outcomes = _put_back(place, text, wanted, list(zip(amendments, outcomes, strict=True)))
+    conclude(plans, outcomes, manner)
+
+
+def _amended(place: Workplace, text: str, amendments: Iterable[Amendment]) -> str:
+    from ctl.core.inventory_text import amend  # noqa: PLC0415
+
+    for amendment in amendments:
+        text = amend(text, amendment.before, amendment.after, file=place.project.show(place.project.inventory_path))
+    return text
+
+
+def _put_back(
+    place: Workplace, text: str, wanted: str, ends: list[tuple[Amendment, dict[str, Any] | CtlError]]
+) -> list[dict[str, Any] | CtlError]:
+    """The inventory without what did not come to be. What may still come to be stays in it, and is told."""
+    undone = [amendment for amendment, end in ends if isinstance(end, CtlError) and not _open(end)]
+    if not undone:
+        word = ""
+    elif place.project.inventory_text() == wanted:
+        place.project.write_inventory(_amended(place, text, [each for each, _ in ends if each not in undone]))
+        word = "inventory.yaml is put back"
+    else:
+        word = "inventory.yaml was changed meanwhile and is left as it is: it still says what failed"
+    return [_told(end, word) if isinstance(end, CtlError) else end for _, end in ends]
+
+
+def _open(error: CtlError) -> bool:
+    """Whether the run may be at work still: nobody knows how it ends."""
+    return isinstance(error, Unreachable | Interrupted)
+
+
+def _told(error: CtlError, word: str) -> CtlError:
+    if _open(error):
+        word = "inventory.yaml keeps the change, for the run may go through"
+    error.message = f"{error.message}\n{word}"
+    return error
+
+
+def _show_lines(old: str, new: str) -> None:
+    """What changes in inventory.yaml."""
+    err.line(("inventory.yaml", "bold"))
+    for line in list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=1))[2:]:
+        err.line((f"  {line}", {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")))
+    err.line("")
+
+
+def _tell_data(place: Workplace, amendment: Amendment) -> None:
+    from ctl.core.addition import data_of  # noqa: PLC0415
+
+    name, host = amendment.names[0], amendment.before.name
+    places = data_of(place.aim(amendment.before).release, name)
+    if places:
+        err.line(f"  its data stays on {host}, in no backup from now on: ", (", ".join(places), "bold"))
+    err.line(f"  ctl add-service {name} {host} brings it back, with its data and its secrets")
+
+
+def _names(hosts: Iterable[Host]) -> str:
+    return _and(host.name for host in hosts)
+
+
+def _and(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
