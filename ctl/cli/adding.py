@@ -88,6 +88,14 @@ def remove_service(
     hosts = _hosts(place, target, "remove-service NAME")
     amendments = [addition.remove(host, place.stack(host), place.catalogue, name) for host in hosts]
     name = amendments[0].names[0]
+    for amendment in amendments:
+        try:
+            place.selection(amendment.after)
+        except UsageError as error:
+            # A variable that names it, say: which service answers at /, which paths are open.
+            raise UsageError(
+                f"{name} has to stay on {amendment.after.name}: without it {error.message}", hint=error.hint
+            ) from error
     manner = Manner(yes=yes, json=json, wait=wait)
     _carry_out(place, amendments, manner, f"remove-service {name}", f"Remove {name} from {_names(hosts)}?")
     for amendment in amendments:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import INVENTORY, Ctl
+from conftest import INVENTORY, Ctl, Said
 from samples import fit, members, settled
 
 from ctl.cli.workplace import Workplace
@@ -354,6 +354,16 @@ def test_a_service_that_another_one_needs_stays(host: Ctl, needs: str, why: str)
     assert (inventory(host), host.transports) == (text, [])
 
 
+def test_a_service_that_the_inventory_speaks_of_stays(host: Ctl) -> None:
+    text = INVENTORY.replace("Etc/UTC}", "Etc/UTC, open_paths: {n8n: [/webhook/*]}}")
+    host.write("inventory.yaml", text)
+    said = host("remove-service", "n8n", "--yes")
+    assert said.code == 2
+    assert "n8n has to stay on h1: without it no routed service is named 'n8n'" in said.err
+    assert "doors.open names paths of it" in said.err
+    assert (inventory(host), host.transports) == (text, [])
+
+
 def test_a_removal_that_fails_is_not_in_the_inventory(host: Ctl) -> None:
     host.log = b"@ release r\n@ fail remove n8n\n@ exit 1\n"
     said = host("remove-service", "n8n", "--yes")
@@ -389,3 +399,46 @@ def test_which_of_two(host: Ctl) -> None:
     host.write("inventory.yaml", TWO)
     said = host("add-service", "redis", "--yes")
     assert (said.code, "which host?" in said.err) == (2, True)
+
+
+# --- the picker -------------------------------------------------------------------------------------------------------
+
+DOWN, ENTER, CTRL_C, BACK = "\x1b[B", "\r", "\x03", "\x7f"
+
+
+def keys(ctl: Ctl, typed: str, *words: str) -> Said:
+    """The command with somebody at the terminal who types this into the list."""
+    from prompt_toolkit.application import create_app_session
+    from prompt_toolkit.input import create_pipe_input
+    from prompt_toolkit.output import DummyOutput
+
+    ctl.monkeypatch.setattr("ctl.cli.picking.can_pick", lambda: True)
+    ctl.monkeypatch.setattr("prompt_toolkit.output.create_output", lambda **_: DummyOutput())
+    with create_pipe_input() as pipe, create_app_session(input=pipe):
+        pipe.send_text(typed)
+        return ctl(*words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "picked"),
+    [
+        ("redis" + ENTER, "redis"),
+        ("QUEUES cach" + ENTER, "redis"),
+        ("vector zz" + ENTER + BACK * 2 + ENTER, "weaviate"),
+        (DOWN * 99 + ENTER, "weaviate"),
+        ("data" + DOWN + DOWN + ENTER, "redis"),
+    ],
+)
+def test_picking(host: Ctl, typed: str, picked: str) -> None:
+    said = keys(host, typed, "add-service", "--yes")
+    assert said.code == 0, said.err
+    assert (said.out, f"services: [{picked}]" in inventory(host)) == ("", True)
+    assert f"Add to h1: {picked}" in said.err
+
+
+@pytest.mark.parametrize("typed", [CTRL_C, "red" + CTRL_C, DOWN + "\x04"])
+def test_leaving_the_list(host: Ctl, typed: str) -> None:
+    said = keys(host, typed, "add-service", "--yes")
+    assert (said.code, said.out, inventory(host)) == (130, "", INVENTORY)
+    assert not (host.folder / "vault.enc").exists()
+    assert not host.transports

@@ -337,17 +337,19 @@ def test_what_does_not_come_up_is_as_if_it_had_never_been(site: Site, old: str, 
 
 
 def test_one_of_the_stacks_own_leaves_and_returns(site: Site) -> None:
+    # At Caddy n8n answers at / of the tunnel, and could not go.
+    name = "flowise" if site.stack == "lean-llm" else "n8n"
     before = state(site)
-    volume = f"{site.stack}_n8n"
-    said = site.done("remove-service", "n8n", site.server.name, "--yes")
+    volume = f"{site.stack}_{name}"
+    said = site.done("remove-service", name, site.server.name, "--yes")
     assert f"volume {volume}" in said.stderr
-    assert site.container("n8n") == ""
+    assert site.container(name) == ""
     assert volume in site.server.sh("docker volume ls -q").split()
     text = site.project.inventory.read_text()
-    assert "n8n]" in text, "it is under `without` now"
+    assert f"{name}]" in text, "it is under `without` now"
     assert site.ctl("plan", site.server.name, "--detailed-exitcode").code == 0
     proxy = site.container("caddy" if site.stack == "lean-llm" else "nginx")
-    site.done("add-service", "n8n", site.server.name, "--yes")
+    site.done("add-service", name, site.server.name, "--yes")
     after = state(site)
     assert {key: after[key] for key in ("inventory", "files", "units", "applied", "current")} == {
         key: before[key] for key in ("inventory", "files", "units", "applied", "current")
