@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,15 +12,14 @@ import typer
 
 from ctl.cli import options
 from ctl.cli.applying import Manner, apply_all, conclude, confirm, propose_all, show_plan, workplace
-from ctl.cli.terminal import err, stdin_is_terminal
-from ctl.core.errors import CtlError, Interrupted, InvalidFile, MissingValue, Unreachable, UsageError
+from ctl.cli.questions import answered
+from ctl.cli.terminal import enumerated, err
+from ctl.core.errors import CtlError, Interrupted, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from ctl.cli.workplace import Workplace
     from ctl.core.addition import Amendment
     from ctl.core.inventory import Host
-    from ctl.core.secret import SecretSpec
-    from ctl.core.service import Service, Var
 
 SetVar = Annotated[
     list[str] | None,
@@ -57,13 +56,15 @@ def add_service(
     for host in hosts:
         addition.refuse_present(host, place.stack(host), place.catalogue, name)
     name = place.catalogue.get("services", name).name
-    amendments = _answered(place, [_with_needs(place, host, name, manner) for host in hosts], set_ or [], manner)
+    amendments = answered(place, [_with_needs(place, host, name, manner) for host in hosts], set_ or [], manner)
     for host, amendment in zip(hosts, amendments, strict=True):
         for user in addition.users(amendment, place.catalogue):
             err.line(
                 ("! ", "yellow"), f"{user} would make use of it and stays as it is; ctl deploy {host.name} tells it"
             )
-    _carry_out(place, amendments, manner, f"add-service {name}", f"Add {_and(amendments[0].names)} to {_names(hosts)}?")
+    _carry_out(
+        place, amendments, manner, f"add-service {name}", f"Add {enumerated(amendments[0].names)} to {_names(hosts)}?"
+    )
     return 0
 
 
@@ -139,87 +140,9 @@ def _with_needs(place: Workplace, host: Host, name: str, manner: Manner) -> Amen
     stack = place.stack(host)
     needs = addition.lacking(host, stack, place.catalogue, name)
     if needs:
-        err.line(("! ", "yellow"), f"{name} needs {_and(needs)}, which {host.name} does not have")
-        confirm(manner.yes, f"Add {_and(needs)} too?")
+        err.line(("! ", "yellow"), f"{name} needs {enumerated(needs)}, which {host.name} does not have")
+        confirm(manner.yes, f"Add {enumerated(needs)} too?")
     return addition.add(host, stack, place.catalogue, (*needs, name))
-
-
-# --- what has to be asked ---------------------------------------------------------------------------------------------
-
-
-def _answered(place: Workplace, amendments: list[Amendment], words: Iterable[str], manner: Manner) -> list[Amendment]:
-    """With a value for everything that the services declare: asked for once, for all hosts. Raises MissingValue."""
-    from ctl.cli.workplace import parse_vars  # noqa: PLC0415
-    from ctl.core import addition  # noqa: PLC0415
-
-    given = parse_vars(words)
-    wanted: dict[str, Var] = {}
-    supply: dict[str, SecretSpec] = {}
-    for amendment in amendments:
-        host, services = amendment.before, _services(place, amendment)
-        addition.foreign(given, services)
-        wanted |= addition.unanswered(replace(host, vars={**host.vars, **given}), place.stack(host), services)
-        supply |= addition.unsupplied(services, {*place.supplied(host), *place.vault.read(host.name)})
-    if (wanted or supply) and (manner.yes or not stdin_is_terminal()):
-        raise _missing(amendments[0].names[-1], wanted, supply)
-    given |= {name: _ask_var(name, var) for name, var in wanted.items()}
-    secrets = {name: _ask_secret(name, spec, amendments[0].before.name) for name, spec in supply.items()}
-    for amendment in amendments if secrets else ():
-        place.vault.keep(amendment.before.name, secrets)
-        err.line(("✓ ", "green"), f"{_and(secrets)}: in the vault, for {amendment.before.name}")
-    return [_with_vars(place, amendment, given) for amendment in amendments]
-
-
-def _with_vars(place: Workplace, amendment: Amendment, given: Mapping[str, Any]) -> Amendment:
-    declared = {name for service in _services(place, amendment) for name in service.meta.vars}
-    own = {name: value for name, value in given.items() if name in declared}
-    return replace(amendment, after=replace(amendment.after, vars={**amendment.after.vars, **own}))
-
-
-def _services(place: Workplace, amendment: Amendment) -> list[Service]:
-    return [place.catalogue.get("services", name) for name in amendment.names]
-
-
-def _missing(name: str, wanted: Mapping[str, Var], supply: Mapping[str, SecretSpec]) -> MissingValue:
-    parts = [f"the variable {each} ({var.about})" for each, var in wanted.items()]
-    parts += [f"the secret {each}" + (f" ({spec.about})" if spec.about else "") for each, spec in supply.items()]
-    ways = [f"--set {each}=VALUE" for each in wanted]
-    if supply:
-        ways.append(f"{_and(supply)} in the environment or in .env")
-    return MissingValue(
-        f"{name} lacks {_and(parts)}", hint=f"{', '.join(ways)}; or at a terminal, where it is asked for"
-    )
-
-
-def _ask_var(name: str, var: Var) -> Any:
-    from ctl.cli.workplace import parse_vars  # noqa: PLC0415
-    from ctl.core.stack import resolve_vars  # noqa: PLC0415
-
-    about = f"{var.about}: {', '.join(var.choices)}" if var.choices else var.about
-    while True:
-        err.line((name, "bold"), f" ({about}): ", end="")
-        try:
-            given = parse_vars([f"{name}={input().strip()}"])  # not typer.prompt, which leaves a blank on stdout
-        except EOFError as end:
-            raise Interrupted("not answered; nothing has changed") from end
-        try:
-            return resolve_vars({name: var}, given, source="", who="")[name]
-        except InvalidFile as error:
-            err.line(("! ", "yellow"), error.problem)
-
-
-def _ask_secret(name: str, spec: SecretSpec, host: str) -> str:
-    from ctl.core.secret import check_value  # noqa: PLC0415
-
-    while True:
-        about = f" ({spec.about})" if spec.about else ""
-        value = str(typer.prompt(f"{name}{about}", hide_input=True, confirmation_prompt=True, err=True))
-        try:
-            check_value(name, value, spec, host)
-        except UsageError as error:
-            err.line(("! ", "yellow"), error.message)
-        else:
-            return value
 
 
 # --- inventory and hosts, together ------------------------------------------------------------------------------------
@@ -305,9 +228,4 @@ def _tell_data(place: Workplace, amendment: Amendment) -> None:
 
 
 def _names(hosts: Iterable[Host]) -> str:
-    return _and(host.name for host in hosts)
-
-
-def _and(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+    return enumerated(host.name for host in hosts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -47,3 +48,9 @@ def print_json(data: Any) -> None:
 
 def stdin_is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def enumerated(words: Iterable[str]) -> str:
+    """`a, b and c`"""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
