@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ctl.core.addition import Amendment
     from ctl.core.inventory import Host
 
+Target = Annotated[str | None, typer.Argument(metavar="[TARGET]", help="A host or a group of inventory.yaml.")]
 SetVar = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A variable of the service, kept in the inventory."),
@@ -32,7 +33,7 @@ def add_service(
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="As in ctl services; without it a list to pick from.")
     ] = "",
-    target: options.Target = None,
+    target: Target = None,
     set_: SetVar = None,
     yes: options.Yes = False,
     json: options.Json = False,
@@ -42,9 +43,12 @@ def add_service(
 ) -> int:
     """Add a service of the catalogue to a host: write it into inventory.yaml, and deploy it alone.
 
-    Asks for what the template declares and nobody has given: variables (or --set), and secrets that have to be
-    supplied (or the environment, .env). The other services stay as they are, and the proxy takes up the new door
-    without dropping a connection. If the service does not become healthy, the host and the inventory are put back.
+    Asks for what the template declares and nobody has given: variables, and secrets that have to be supplied.
+
+    The other services stay as they are, and the proxy takes up the new door without dropping a connection.
+
+    If the service does not become healthy, the host and the inventory are put back.
+
     TARGET may be a group: then every host of it gets the service, or none is touched.
     """
     from ctl.core import addition  # noqa: PLC0415
@@ -71,7 +75,7 @@ def add_service(
 def remove_service(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A service of the host.")],
-    target: options.Target = None,
+    target: Target = None,
     yes: options.Yes = False,
     json: options.Json = False,
     key: options.Key = "",
@@ -80,8 +84,9 @@ def remove_service(
 ) -> int:
     """Take a service off a host: containers, door, unit and files. Its data and its secrets stay.
 
-    The inventory forgets a service that was added; one of the stack's own goes to `without`. Adding it again finds its
-    data. A service that another one needs is not removed.
+    The inventory forgets a service that was added; one of the stack's own goes to `without`.
+
+    Adding it again finds its data. A service that another one needs is not removed.
     """
     from ctl.core import addition  # noqa: PLC0415
 
