@@ -130,7 +130,7 @@ def template(
 
 @contextmanager
 def deployed(folder: Path, text: str, stack: str) -> Iterator[Site]:
-    with lab_server.fresh_host(folder, f"added-{stack}") as server:
+    with lab_server.fresh_host(folder, f"added-{stack[:4]}") as server:
         project = Project(folder / "deployed")
         template(project, "library")
         template(project, "hello")
