@@ -83,7 +83,7 @@ def add(host: Host, stack: Stack, catalogue: Catalogue, names: Iterable[str]) ->
 
 
 def _around(names: Iterable[str], catalogue: Catalogue) -> set[str]:
-    """Services with all that they need and make use of."""
+    """Services with all that they need, make use of, and share a secret with."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -91,7 +91,7 @@ def _around(names: Iterable[str], catalogue: Catalogue) -> set[str]:
         if name not in found and name in catalogue.names():
             found.add(name)
             meta = catalogue.get("services", name).meta
-            waiting += [*meta.needs, *meta.uses]
+            waiting += [*meta.needs, *meta.uses, *(spec.shared_with for spec in meta.secrets.values())]
     return found
 
 

@@ -113,9 +113,7 @@ def test_the_root_is_the_hosts_or_opt() -> None:
 
 
 def test_an_added_service_comes_in_phase_4_unless_it_is_needed_before() -> None:
-    step = {"services/b/steps/3-configure/10-x.sh.j2": "# X\ncheck() { true; }\napply() { true; }\n"}
     services = app("a", "needs: [b]"), app("b", "needs: [c]"), app("c"), app("d")
     own = {path: text for service in services for path, text in service.items()}
     assert selection(own=own, services=("a", "b", "c", "d")).added == {"a", "b", "c", "d"}
-    assert selection(own=own | step, services=("a", "b", "c", "d")).added == {"a", "d"}
     assert selection(services=("litellm", "ollama", "postgres")).added == set()
