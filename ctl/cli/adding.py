@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,6 +41,17 @@ def add_service(
     key: options.Key = "",
     accept_new_host_key: options.AcceptNew = False,
     wait: options.Wait = 0,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="A Compose file, which becomes NAME of the project's own."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="WHAT", help="With --from: what would be refused as dangerous."),
+    ] = None,
+    pin: Annotated[
+        list[str] | None, typer.Option("--pin", metavar="IMAGE=VERSION", help="With --from: the version of an image.")
+    ] = None,
 ) -> int:
     """Add a service of the catalogue to a host: write it into inventory.yaml, and deploy it alone.
 
@@ -56,6 +68,13 @@ def add_service(
     place = workplace(context, key=key, accept_new_host_key=accept_new_host_key)
     manner = Manner(yes=yes, json=json, wait=wait)
     hosts = _hosts(place, target, "add-service NAME")
+    if from_:
+        from ctl.cli.adopting import adopt, parse_pins  # noqa: PLC0415
+
+        name = adopt(place, from_, name, allow or [], parse_pins(pin or []), [host.name for host in hosts])
+        place = workplace(context, key=key, accept_new_host_key=accept_new_host_key)  # with what is in it now
+    elif allow or pin:
+        raise UsageError("--allow and --pin are for --from", hint="ctl add-service --from compose.yaml")
     name = name or _pick(place, hosts)
     for host in hosts:
         addition.refuse_present(host, place.stack(host), place.catalogue, name)

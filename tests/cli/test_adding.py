@@ -237,6 +237,38 @@ def test_what_it_needs_comes_too(host: Ctl) -> None:
     assert "ollama" not in inventory(host), "that is outside of the stack"
 
 
+COMPOSE = """\
+services:
+  web:
+    image: example/notes:1.2
+    ports: ["8080:80"]
+    environment: {API_TOKEN: zu4-geheim-aber-echt}
+"""
+
+
+def test_a_compose_file_of_ones_own(host: Ctl) -> None:
+    host.write("elsewhere/notes/compose.yaml", COMPOSE)
+    said = host("add-service", "--from", "elsewhere/notes/compose.yaml", "--yes")
+    assert said.code == 0, said.err
+    assert "services: [notes]" in inventory(host)
+    assert "up 300 '' notes" in script(host)
+    assert Workplace(host.folder).vault.read("h1")["NOTES_API_TOKEN"] == "zu4-geheim-aber-echt"
+    assert "zu4" not in said.err
+    said = host("add-service", "--from", "elsewhere/notes/compose.yaml", "--yes")
+    assert (said.code, inventory(host).count("notes")) == (2, 1), said.err
+
+
+def test_a_compose_file_that_is_refused(host: Ctl) -> None:
+    host.write("elsewhere/notes/compose.yaml", COMPOSE + "    privileged: true\n")
+    words = ("add-service", "--from", "elsewhere/notes/compose.yaml", "notes", "h1", "--yes")
+    assert host(*words).code == 2
+    assert (inventory(host), host.transports) == (INVENTORY, [])
+    assert not (host.folder / "templates/services/notes").exists()
+    assert host(*words, "--allow", "privileged").code == 0
+    said = host("add-service", "redis", "--pin", "redis=8", "--yes")
+    assert (said.code, "--allow and --pin are for --from" in said.err) == (2, True)
+
+
 # --- what stops it ----------------------------------------------------------------------------------------------------
 
 
@@ -424,9 +456,8 @@ def keys(ctl: Ctl, typed: str, *words: str) -> Said:
     [
         ("redis" + ENTER, "redis"),
         ("QUEUES cach" + ENTER, "redis"),
-        ("vector zz" + ENTER + BACK * 2 + ENTER, "weaviate"),
-        (DOWN * 99 + ENTER, "weaviate"),
-        ("data" + DOWN + DOWN + ENTER, "redis"),
+        ("weavi zz" + ENTER + BACK * 2 + ENTER, "weaviate"),
+        (DOWN * 5 + "\x1b[A" * 9 + "weavi" + ENTER, "weaviate"),
     ],
 )
 def test_picking(host: Ctl, typed: str, picked: str) -> None:
