@@ -42,7 +42,9 @@ class Certificate:
             return "it is not valid yet: look at the host's clock"
         # One that lives for days only, or hours, is renewed late in terms of days.
         if self.ends - now < min(AHEAD, (self.ends - self.begins) / 4):
-            return f"it expires in {self.days(now)} days and was not renewed"
+            days = self.days(now)
+            left = f"in {days} day{'s' if days != 1 else ''}" if days else "today"
+            return f"it expires {left} and was not renewed"
         return ""
 
     def covers(self, name: str) -> bool:

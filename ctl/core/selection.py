@@ -13,7 +13,7 @@ from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.inventory import Host
 from ctl.core.release import Route
 from ctl.core.secret import SecretSpec
-from ctl.core.service import Catalogue, Service
+from ctl.core.service import Catalogue, Service, Var
 from ctl.core.stack import Access, Doors, Stack, resolve_vars
 from ctl.core.template import Templates
 
@@ -69,14 +69,8 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     backup = catalogue.get("backup", "restic")
     tunnels = [catalogue.get("tunnel", name) for name in catalogue.names("tunnel")]
 
-    declared = dict(stack.vars)
-    for folder in (phases, proxy, *services, *tunnels, backup):
-        for name, var in folder.meta.vars.items():
-            declared.setdefault(name, var)
     acme = _acme(stack, catalogue)
-    for folder in acme.values():
-        for name, var in folder.meta.vars.items():
-            declared.setdefault(name, msgspec.structs.replace(var, optional=True))
+    declared = _declared(stack, (phases, proxy, *services, *tunnels, backup), acme.values())
     given = {name: value for name, value in host.vars.items() if name in declared or not _waits(name, catalogue)}
     values = resolve_vars(declared, given, source=source, who=host.name)
 
@@ -84,9 +78,8 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     doors = doors_of(stack, values, templates)
     routes = routes_of(services, stack, access, doors)
     tls = _chosen(acme, doors)
-    for folder in tls:  # what is optional as long as nobody wants the folder no longer is
-        given = {name: value for name, value in host.vars.items() if name in folder.meta.vars}
-        resolve_vars(folder.meta.vars, given, source=source, who=host.name)
+    for folder in tls:
+        resolve_vars(folder.meta.vars, _given(folder, host), source=source, who=host.name)
     return Selection(
         host=host,
         stack=stack,
@@ -103,6 +96,23 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
         doors=with_routes(doors, routes, stack),
         routes=routes,
     )
+
+
+def _declared(stack: Stack, folders: Iterable[Service], maybe: Iterable[Service]) -> dict[str, Var]:
+    """The variables that there are. Those of folders that only may take part are asked of nobody yet."""
+    declared = dict(stack.vars)
+    for folder in folders:
+        for name, var in folder.meta.vars.items():
+            declared.setdefault(name, var)
+    for folder in maybe:
+        for name, var in folder.meta.vars.items():
+            declared.setdefault(name, msgspec.structs.replace(var, optional=True))
+    return declared
+
+
+def _given(folder: Service, host: Host) -> dict[str, Any]:
+    """What the host says of a folder's own variables."""
+    return {name: value for name, value in host.vars.items() if name in folder.meta.vars}
 
 
 def _acme(stack: Stack, catalogue: Catalogue) -> dict[str, Service]:

@@ -135,7 +135,8 @@ def test_doors_with_the_same_certificate_stand_together() -> None:
         (45, 14, ""),  # renewed when a third is left
         (45, 10, "it expires in 10 days and was not renewed"),
         (6, 3, ""),
-        (6, 1, "it expires in 1 days and was not renewed"),
+        (6, 0.4, "it expires today and was not renewed"),
+        (6, 1, "it expires in 1 day and was not renewed"),
         (0.5, 0.25, ""),  # those of Caddy's own authority
         (90, 91, "it is not valid yet: look at the host's clock"),
     ],
