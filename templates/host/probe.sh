@@ -32,7 +32,8 @@ memory_of_runs() {
     if [ -f "$ctl/lock" ] && ! flock -n "$ctl/lock" true; then say lock "$(cat "$ctl/holder" 2>/dev/null)"; fi
     [ -f "$ctl/secrets.env" ] && sed -n '/^#/!q; s/^# digest \([^ ]*\) \([^ ]*\)$/secret\t\1\t\2/p' "$ctl/secrets.env"
     [ -f "$ctl/applied" ] && sed 's/^/applied\t/' "$ctl/applied"
-    [ -f "$root/certbot/problem" ] && say refused "$(head -c 2000 "$root/certbot/problem" | tr '\n\t' '  ')"
+    # What is left of an earlier choice tells nothing.
+    [ -x "$root/certbot/certificate" ] && [ -f "$root/certbot/problem" ] && say refused "$(head -c 2000 "$root/certbot/problem" | tr '\n\t' '  ')"
     [ -d "$ctl/stamps" ] && (cd "$ctl/stamps" && find . -type f ! -name '*.new' -printf '%P\n') | while read -r id; do
         say stamp "$id" "$(cat "$ctl/stamps/$id")"
     done
