@@ -218,7 +218,7 @@ class Machine:
     """A host for FakeTransport: it tells its facts, hands over files, and answers a run with a log.
 
     `facts` may be a function of the release: a machine that is as the release wants it, whichever that is. `started`
-    holds the archives of the runs, `texts` every sh text that was sent.
+    holds the archives of the runs, `texts` every sh text that was sent, `peer` is where it sees us come from.
     """
 
     def __init__(
@@ -227,12 +227,16 @@ class Machine:
         *,
         log: bytes = b"@ release r\n@ exit 0\n",
         contents: Mapping[str, bytes] | None = None,
+        peer: str = "198.51.100.7",
     ) -> None:
+        self.peer = peer
         self.facts, self.log, self.contents = facts, log, contents or {}
         self.started: list[bytes] = []
         self.texts: list[str] = []
 
     def __call__(self, command: str, stdin: bytes) -> Result | Exception:
+        if "SSH_CONNECTION" in command:
+            return Result(0, f"{self.peer}\n".encode(), b"")
         text = sent(command)
         self.texts.append(text)
         if "say ctl-probe 1" in text:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ctl.cli.workplace import Workplace
     from ctl.core.addition import Amendment
     from ctl.core.inventory import Host
+    from ctl.run.cloud import Front
 
 Target = Annotated[str | None, typer.Argument(metavar="[TARGET]", help="A host or a group of inventory.yaml.")]
 SetVar = Annotated[
@@ -174,6 +175,8 @@ def _with_needs(place: Workplace, host: Host, name: str, manner: Manner) -> Amen
 
 def _carry_out(place: Workplace, amendments: list[Amendment], manner: Manner, command: str, question: str) -> None:
     """Show, ask, write the inventory, bring the hosts there; where that fails, host and inventory are put back."""
+    from ctl.cli.show import plan_json  # noqa: PLC0415
+
     hosts = [amendment.after for amendment in amendments]
     text = place.project.inventory_text()
     wanted = _amended(place, text, amendments)
@@ -184,18 +187,20 @@ def _carry_out(place: Workplace, amendments: list[Amendment], manner: Manner, co
             link, aim = place.connected(amendment.after)
             links.append(closing.enter_context(link))
             aims.append(replace(aim, since=before, spared=amendment.spared))
-        plans = propose_all(links, aims, hosts, manner)
+        # What stands in front of the hosts is phase 1's.
+        fronts: list[Front | None] = [None for _ in hosts]
+        plans = propose_all(links, aims, hosts, manner, fronts)
         if not (manner.json and manner.yes):
             _show_lines(text, wanted)
             for link, todo in zip(links, plans, strict=True):
                 show_plan(link, todo)
         confirm(manner.yes, question)
         place.project.write_inventory(wanted)
-        outcomes = apply_all(links, plans, aims, manner, command)
+        outcomes = apply_all(links, plans, aims, manner, command, fronts)
     failed = [isinstance(outcome, CtlError) for outcome in outcomes]
     if any(failed):
         outcomes = _put_back(place, text, wanted, list(zip(amendments, outcomes, strict=True)))
-    conclude(plans, outcomes, manner)
+    conclude([plan_json(todo) for todo in plans], outcomes, manner)
 
 
 def _amended(place: Workplace, text: str, amendments: Iterable[Amendment]) -> str:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from ctl.cli import front
 from ctl.cli.terminal import err, print_json, stdin_is_terminal, tell
 from ctl.core.errors import CtlError, Interrupted, UsageError
 
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
     from ctl.core.ports import Transport
     from ctl.core.report import Event
     from ctl.run import Aim
+    from ctl.run.cloud import Front
     from ctl.run.following import Watch
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,60 +67,85 @@ def bring(
             link, aim = place.connected(host, phases, only)
             links.append(closing.enter_context(link))
             aims.append(replace(aim, attended=manner.attended))
-        plans = propose_all(links, aims, hosts, manner)
+        from ctl import run  # noqa: PLC0415  beside the first connection, which is being made
+
+        fronts = _all_or_none(run.each([partial(front.look, place, host, phases, only) for host in hosts]), hosts)
+        plans = propose_all(links, aims, hosts, manner, fronts)
         if not (manner.json and manner.yes):
-            for link, todo in zip(links, plans, strict=True):
+            for link, todo, before in zip(links, plans, fronts, strict=True):
+                front.show(before)
                 show_plan(link, todo)
-        if any(plans):
+        if any(plans) or any(before and before.todo for before in fronts):
             confirm(manner.yes)
         _write_new_hosts(place, hosts)
-        outcomes = apply_all(links, plans, aims, manner, command)
-    conclude(plans, outcomes, manner)
+        # What `--json` tells was to be done, not what is left of it afterwards.
+        reports = [front.plan_json(todo, before) for todo, before in zip(plans, fronts, strict=True)]
+        outcomes = apply_all(links, plans, aims, manner, command, fronts)
+    conclude(reports, outcomes, manner)
     return 0
 
 
-def propose_all(links: list[Transport], aims: list[Aim], hosts: list[Host], manner: Manner) -> list[Plan]:
+def propose_all(
+    links: list[Transport], aims: list[Aim], hosts: list[Host], manner: Manner, fronts: list[Front | None]
+) -> list[Plan]:
     """The plans of all hosts, or the first error: nothing has been touched yet."""
-    from ctl import run  # noqa: PLC0415  beside the first connection, which is being made
-
-    return _all_or_none(run.each([_proposal(link, aim, manner) for link, aim in zip(links, aims, strict=True)]), hosts)
+    return _all_or_none(_proposals(links, aims, fronts, manner), hosts)
 
 
 def apply_all(
-    links: list[Transport], plans: list[Plan], aims: list[Aim], manner: Manner, command: str
+    links: list[Transport],
+    plans: list[Plan],
+    aims: list[Aim],
+    manner: Manner,
+    command: str,
+    fronts: list[Front | None],
 ) -> list[dict[str, Any] | CtlError]:
     """All plans side by side; what each came to, or its error, which stops no other."""
     from ctl import run  # noqa: PLC0415
 
-    many = len(plans) > 1
-    return run.each(
-        [
-            _application(link, todo, aim, manner, command, many=many)
-            for link, todo, aim in zip(links, plans, aims, strict=True)
-        ]
-    )
+    works = zip(links, plans, aims, fronts, strict=True)
+    return run.each([_application(*work, manner, command, many=len(plans) > 1) for work in works])
 
 
-def conclude(plans: list[Plan], outcomes: list[dict[str, Any] | CtlError], manner: Manner) -> None:
-    """The report for `--json`. Raises the worst error, when all are told."""
-    from ctl.cli.show import plan_json  # noqa: PLC0415
-
+def conclude(reports: list[dict[str, Any]], outcomes: list[dict[str, Any] | CtlError], manner: Manner) -> None:
+    """What `--json` tells. Raises the worst error, when all are told."""
     if manner.json:
-        reports = [plan_json(todo) | _json(outcome) for todo, outcome in zip(plans, outcomes, strict=True)]
-        print_json(reports if len(reports) > 1 else reports[0])
+        told = [report | _json(outcome) for report, outcome in zip(reports, outcomes, strict=True)]
+        print_json(told if len(told) > 1 else told[0])
     _raise_worst(outcomes)
 
 
-def _proposal(link: Transport, aim: Aim, manner: Manner) -> Callable[[], Plan]:
+def _proposals(
+    links: list[Transport], aims: list[Aim], fronts: list[Front | None], manner: Manner
+) -> list[Plan | CtlError]:
+    """The hosts' plans. One that is out of reach since its security group lets no SSH in gets that opened first."""
     from ctl import run  # noqa: PLC0415
 
-    return lambda: run.propose(link, aim, wait=manner.wait)
+    works = [partial(run.propose, link, aim, wait=manner.wait) for link, aim in zip(links, aims, strict=True)]
+    found = run.each(works)
+    shut = {at: before for at, before in enumerate(fronts) if before and front.keeps_out(before, found[at])}
+    for before in shut.values():
+        front.show(before)
+    if shut:
+        confirm(manner.yes, "Let SSH in, so that the host can be looked at?")
+        again = run.each([partial(front.let_in, before, works[at]) for at, before in shut.items()])
+        for at, plan in zip(shut, again, strict=True):
+            found[at] = plan
+    return found
 
 
 def _application(
-    link: Transport, todo: Plan, aim: Aim, manner: Manner, command: str, *, many: bool
+    link: Transport,
+    todo: Plan,
+    aim: Aim,
+    before: Front | None,
+    manner: Manner,
+    command: str,
+    *,
+    many: bool,
 ) -> Callable[[], dict[str, Any]]:
-    return lambda: apply(link, todo, aim, manner, f"{command} {todo.release.host}", many=many)
+    work = partial(apply, link, todo, aim, manner, f"{command} {todo.release.host}", many=many)
+    return partial(front.around, before, work, manner) if before else work
 
 
 def apply(link: Transport, todo: Plan, aim: Aim, manner: Manner, command: str, *, many: bool = False) -> dict[str, Any]:
@@ -196,15 +227,15 @@ def _write_new_hosts(place: Workplace, hosts: list[Host]) -> None:
             err.line(("\ninventory.yaml now says:\n", "bold"), place.project.add_host(host.name, place.entry(host)))
 
 
-def _all_or_none(plans: list[Plan | CtlError], hosts: list[Host]) -> list[Plan]:
-    """All plans, or the first error: nothing has been touched yet."""
-    good: list[Plan] = []
-    for plan, host in zip(plans, hosts, strict=True):
-        if isinstance(plan, CtlError):
+def _all_or_none(found: list[T | CtlError], hosts: list[Host]) -> list[T]:
+    """What was found for every host, or the first error: nothing has been touched yet."""
+    good: list[T] = []
+    for one, host in zip(found, hosts, strict=True):
+        if isinstance(one, CtlError):
             if len(hosts) > 1:
                 err.line((host.name, "bold"), ":")
-            raise plan
-        good.append(plan)
+            raise one
+        good.append(one)
     return good
 
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from ctl.cli import options
+from ctl.cli import front, options
 from ctl.cli.applying import Manner, bring, workplace
 from ctl.cli.terminal import err, out, print_json, stdin_is_terminal
-from ctl.core.errors import UsageError
+from ctl.core.errors import Unreachable, UsageError
 
 ALL = (1, 2, 3, 4)
 
@@ -70,28 +70,33 @@ def plan(
 ) -> int:
     """What a deploy would change on a host, with diffs. Changes nothing."""
     from ctl import run  # noqa: PLC0415
-    from ctl.cli.show import plan_json, plan_lines  # noqa: PLC0415
+    from ctl.cli.show import plan_lines  # noqa: PLC0415
     from ctl.core import script as scripts  # noqa: PLC0415
 
     place = workplace(context, stack, set_, key, accept_new_host_key)
     host = place.host(target)
     now: Mapping[str, bytes] = {}
+    before = None
     if bare:
         todo = run.propose_bare(place.aim(host, phase or ALL, only or ()))
     else:
         link, aim = place.connected(host, phase or ALL, only or ())
         with link:
-            todo = run.propose(link, aim)
+            before = front.look(place, host, phase or ALL, only or ())
+            try:
+                todo = run.propose(link, aim)
+            except Unreachable as error:
+                raise front.explained(before, error) from error
             if not (script or json):
                 now = run.contents(link, todo.files)
     if script:
         out.console.file.write(scripts.script(todo, place.templates))
     elif json:
-        print_json(plan_json(todo))
+        print_json(front.plan_json(todo, before))
     else:
-        for line in plan_lines(todo, now):
+        for line in (*(front.plan_lines(before.todo) if before else ()), *plan_lines(todo, now)):
             out.console.print(line)
-    return 3 if detailed_exitcode and todo else 0
+    return 3 if detailed_exitcode and (todo or (before and before.todo)) else 0
 
 
 def deploy(

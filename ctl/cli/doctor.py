@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ctl.cli import options
+from ctl.cli import front, options
 from ctl.cli.terminal import out, print_json
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def _checks(place: Workplace, host: Host) -> list[Check]:
         checks += secrets(selection.secrets, supplied, kept, host.name)
     except CtlError as error:
         checks.append(failed("files", error))
+    checks += front.checks(place, host) if selection else []
     try:
         with place.transport(host) as transport:
             checks += checkup.examine(transport, host, release, selection, place.templates)

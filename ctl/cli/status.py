@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from ctl.cli import options
+from ctl.cli import front, options
 from ctl.cli.terminal import out, print_json
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def status(
         for host, aim in zip(hosts, aims, strict=True):
             with place.transport(host) as transport:
                 found.append(plan(aim.release, run.look(transport, aim, live=True)))
-        reports = [report(todo) for todo in found]
+        clouds = [front.status(place, host) for host in hosts]
+        reports = [front.with_cloud(report(todo), data) for todo, data in zip(found, clouds, strict=True)]
         if json:
             print_json(reports[0] if len(reports) == 1 else reports)
         else:
@@ -53,10 +54,13 @@ def status(
                     out.console.print(line)
                 for change in todo.changes if data["release"] else ():
                     out.console.print(change_line(change))
+                for rule in front.rule_lines(data["pending"]):
+                    out.console.print(rule)
         if not watch:
             break
         time.sleep(5)
-    return 3 if detailed_exitcode and any(todo for todo in found) else 0
+    amiss = any(data["pending"] or data.get("cloud", {}).get("error") for data in reports)
+    return 3 if detailed_exitcode and (amiss or any(found)) else 0
 
 
 def report(todo: Plan) -> dict[str, Any]:
@@ -150,6 +154,7 @@ def lines(data: dict[str, Any]) -> list[Text]:
         says = "answers" if external["answers"] else "does not answer"
         result.append(Text.assemble("  ", sign, (f" {external['name']:<14} ", "bold"), f"{says:<20} ", external["url"]))
     result += _certificate_lines(data)
+    result.extend(front.cloud_lines(data.get("cloud")))
     if data["locked"]:
         result.append(Text("  a run is at work", "yellow"))
     if data["pending"] and data["release"]:

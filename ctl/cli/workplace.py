@@ -212,7 +212,7 @@ class Workplace:
         from ctl.run import Aim  # noqa: PLC0415
 
         release = render(selection, values, self.templates, self.project.context)
-        return Aim(release, self.templates, phases, only)
+        return Aim(release, self.templates, phases, only, entrance=selection.entrance)
 
     def transport(self, host: Host, *, ahead: bool = False) -> Transport:
         """A transport that connects when it is first used; with `ahead` it begins at once, beside the rendering."""

@@ -28,6 +28,18 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vars: dict[str, Any] = {}
 
 
+class Aws(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where in AWS the host is: its security group, by id or name, or its instance, from which that follows."""
+
+    region: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]+$")]
+    security_group: Annotated[str, msgspec.Meta(pattern=r"^[ -~]{0,255}$")] = ""
+    instance: Annotated[str, msgspec.Meta(pattern=r"^(i-[0-9a-f]+)?$")] = ""
+
+    def __post_init__(self) -> None:
+        if not (self.security_group or self.instance):
+            raise ValueError("names neither a security_group nor an instance")
+
+
 class HostEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address: Address | None = None
     user: User | None = None
@@ -39,6 +51,7 @@ class HostEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     services: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     replicas: dict[str, Annotated[int, msgspec.Meta(ge=1, le=50)]] = {}
+    aws: Aws | None = None
 
 
 class Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +76,7 @@ class Host:
     services: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     replicas: Mapping[str, int] = field(default_factory=dict)
+    aws: Aws | None = None
 
 
 def decode_inventory(text: str, *, file: str) -> Inventory:
@@ -97,4 +111,5 @@ def find_host(inventory: Inventory, name: str) -> Host:
         services=entry.services,
         without=entry.without,
         replicas=entry.replicas,
+        aws=entry.aws,
     )

@@ -1,11 +1,15 @@
-"""The one door to a host."""
+"""The doors to the world outside: to a host, and to the firewall that a cloud has in front of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    # Few hosts are in a cloud, and what a rule is made from takes long to import.
+    from ctl.core.cloud import Group, Rule, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +49,19 @@ class Transport(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
+
+
+class Cloud(Protocol):
+    """What a cloud knows of one host. Implementation: `edge/aws.py`. Everything raises what that says."""
+
+    def group(self) -> Group:
+        """The security group in front of the host, with the rules for what comes in."""
+
+    def open(self, group: str, rules: Iterable[Rule], host: str) -> None:
+        """Add rules, marked as this program's for this host; one that is there already is as good."""
+
+    def close(self, group: str, ids: Iterable[str]) -> None:
+        """Remove rules by their ids; one that is gone already is as good."""
+
+    def volumes(self) -> tuple[Volume, ...]:
+        """The disks of the instance."""

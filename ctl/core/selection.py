@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ctl.core.doors import access_of, doors_of, routes_of, with_routes
+from ctl.core.entrance import Entrance, networks
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.inventory import Host
 from ctl.core.release import Route
@@ -44,6 +45,11 @@ class Selection:
         return (self.phases, *self.services, self.proxy, *filter(None, (self.tunnel, *self.tls, self.backup)))
 
     @property
+    def entrance(self) -> Entrance:
+        """Who may come in by SSH."""
+        return Entrance(tuple(self.vars["ssh_from"]), self.access.kind == "tailscale")
+
+    @property
     def secrets(self) -> dict[str, SecretSpec]:
         return {name: spec for folder in self.folders for name, spec in folder.meta.secrets.items()}
 
@@ -73,6 +79,10 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     declared = _declared(stack, (phases, proxy, *services, *tunnels, backup), acme.values())
     given = {name: value for name, value in host.vars.items() if name in declared or not _waits(name, catalogue)}
     values = resolve_vars(declared, given, source=source, who=host.name)
+    values["ssh_from"] = list(networks(values["ssh_from"], source=source, who=host.name))
+    for port in values["allow_ports"]:
+        if type(port) is not int or not 0 < port < 65536:
+            raise InvalidFile(source, f"{port!r} is not a port", path=f"hosts.{host.name}.vars.allow_ports")
 
     access = access_of(stack, values, templates, source=source, who=host.name)
     doors = doors_of(stack, values, templates)

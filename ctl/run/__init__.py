@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ctl.core import probe, script
 from ctl.core.addition import difference, room
+from ctl.core.entrance import ANYBODY, Entrance
 from ctl.core.errors import CtlError, HostUnfit, Locked, RunFailed, Unhealthy
 from ctl.core.history import About, History, parse_history, summary
 from ctl.core.plan import FileChange, Plan, plan, preflight
@@ -18,7 +19,7 @@ from ctl.core.probe import Facts
 from ctl.core.release import Release, load_release
 from ctl.core.report import Event, Outcome, locked
 from ctl.core.template import Templates
-from ctl.run.asking import ask, refused, untar
+from ctl.run.asking import ask, peer, refused, untar
 from ctl.run.following import Follower, Watch
 
 HOSTS_AT_ONCE = 16
@@ -40,6 +41,8 @@ class Aim:
     """Only what is not as in this release, which is what the host was to be until now; all of it, or nothing."""
     spared: Collection[str] = ()
     """Services that stay as they are all the same."""
+    entrance: Entrance = ANYBODY
+    """Who may come in by SSH once phase 1 is through."""
 
 
 def each(works: Sequence[Callable[[], T]]) -> list[T | CtlError]:
@@ -69,8 +72,11 @@ def look(transport: Transport, aim: Aim, *, live: bool = False) -> Facts:
 def propose(transport: Transport, aim: Aim, *, wait: float = 0, sleep: Callable[[float], None] = time.sleep) -> Plan:
     """Probe and plan, and whether the host can carry it. Nothing is changed. Raises HostUnfit, Unreachable, Locked.
 
-    With `wait` (seconds), as long as another run is at work, it looks again.
+    With `wait` (seconds), as long as another run is at work, it looks again. Raises UsageError where the rules for SSH
+    would shut us out.
     """
+    if 1 in aim.phases and not aim.entrance.open:
+        aim.entrance.guard(peer(transport), aim.release.host)
     facts = look(transport, aim)
     while facts.locked and wait > 0:
         sleep(min(2.0, wait))

@@ -126,6 +126,9 @@ def known_keys(kind: Any, path: str) -> Iterator[tuple[str, str]]:
 def _inside(kind: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(kind, msgspec.inspect.StructType):
         yield from known_keys(kind.cls, path)
+    elif isinstance(kind, msgspec.inspect.UnionType):
+        for one in kind.types:
+            yield from _inside(one, path)
     elif isinstance(kind, msgspec.inspect.DictType):
         yield from _inside(kind.value_type, f"{path}.*")
 
