@@ -227,7 +227,9 @@ class _Rendering:
         kept = [self.secrets[name] for name in guarded if name in self.secrets]
         if kept:
             path = f"{self.selection.root}/{KEEPSAKE}"
-            self.add([File(path, keepsake(kept).encode(), 2, mode=0o600, sensitive=True)])
+            # An encrypted disk depends on it from phase 1 on.
+            phase = 1 if self.selection.encryption else 2
+            self.add([File(path, keepsake(kept).encode(), phase, mode=0o600, sensitive=True)])
 
     def steps(self) -> list[Step]:
         steps = [self.step(step_id, path, values) for step_id, path, values in self.step_sources]
@@ -267,7 +269,8 @@ class _Rendering:
 
     def phase(self, service: Service) -> int:
         """Of a folder's files. An added service's come in phase 2: the project's Compose file includes them."""
-        return 3 if service.kind in {"tunnel", "tls", "dns", "backup"} else 2
+        later = dict.fromkeys(("tunnel", "tls", "dns", "backup"), 3)
+        return {"disk": 1, **later}.get(service.kind, 2)
 
     def values(self, service: Service) -> dict[str, Any]:
         """What a template of this folder sees. The names are listed in docs/templates.md."""

@@ -32,6 +32,7 @@ class Selection:
     backup: Service | None
     tls: tuple[Service, ...]
     """What gets the certificate from an ACME authority, where that is not the proxy itself."""
+    encryption: Service | None
     services: tuple[Service, ...]
     added: frozenset[str]
     vars: Mapping[str, Any]
@@ -42,7 +43,8 @@ class Selection:
     @property
     def folders(self) -> tuple[Service, ...]:
         """Every template folder that takes part."""
-        return (self.phases, *self.services, self.proxy, *filter(None, (self.tunnel, *self.tls, self.backup)))
+        more = (self.encryption, self.tunnel, *self.tls, self.backup)
+        return (self.phases, *self.services, self.proxy, *filter(None, more))
 
     @property
     def entrance(self) -> Entrance:
@@ -99,6 +101,7 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
         tunnel=next((tunnel for tunnel in tunnels if tunnel.name == access.kind), None),
         backup=backup if values["backup_repository"] else None,
         tls=tls,
+        encryption=_encryption(values, catalogue, source=source, who=host.name),
         services=services,
         added=_added(more, services),
         vars=values,
@@ -123,6 +126,16 @@ def _declared(stack: Stack, folders: Iterable[Service], maybe: Iterable[Service]
 def _given(folder: Service, host: Host) -> dict[str, Any]:
     """What the host says of a folder's own variables."""
     return {name: value for name, value in host.vars.items() if name in folder.meta.vars}
+
+
+def _encryption(values: Mapping[str, Any], catalogue: Catalogue, *, source: str, who: str) -> Service | None:
+    """The folder that encrypts the data volume, where that is wanted. Raises InvalidFile where there is none."""
+    if values["data_encryption"] == "none":
+        return None
+    if values["data_device"] is None:
+        where = f"hosts.{who}.vars.data_encryption"
+        raise InvalidFile(source, "there is nothing to encrypt", path=where, hint="data_device names the disk")
+    return catalogue.get("disk", values["data_encryption"])
 
 
 def _acme(stack: Stack, catalogue: Catalogue) -> dict[str, Service]:

@@ -18,7 +18,7 @@ from ctl.core.document import decode
 from ctl.core.errors import InvalidFile, UnknownName
 from ctl.core.secret import SecretSpec
 
-KINDS = ("services", "proxy", "tunnel", "tls", "dns", "backup", "phases")
+KINDS = ("services", "proxy", "tunnel", "tls", "dns", "backup", "disk", "phases")
 
 Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Mode = Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")]
