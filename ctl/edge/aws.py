@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ MEANING: dict[str, tuple[type[CtlError], str, str]] = {
     "InvalidRegionError": (UsageError, "has no such region", "set another `aws: {region: …}` in inventory.yaml"),
     "ConnectTimeoutError": (ConnectTimeout, "does not answer in time", _NETWORK),
     "ReadTimeoutError": (ConnectTimeout, "does not answer in time", _NETWORK),
+    "ConnectionError": (ConnectFailed, "cannot be reached", _NETWORK),
     "HTTPClientError": (ConnectFailed, "cannot be reached", _NETWORK),
     "ParamValidationError": (UsageError, "cannot be asked that", "check `aws:` in inventory.yaml"),
     "BotoCoreError": (CtlError, "could not be asked", ""),
@@ -74,9 +75,12 @@ CODES: dict[str, tuple[type[CtlError], str, str]] = {
 }
 
 
+_GONE = ("InvalidSecurityGroupRuleId.NotFound", "InvalidPermission.NotFound")
+
+
 @contextmanager
-def translated(what: str, *, but: str = "") -> Iterator[None]:
-    """Raise what boto3 and botocore raise as one of ours. `but`: the code of a refusal that is as good as a yes."""
+def translated(what: str, *, but: Collection[str] = ()) -> Iterator[None]:
+    """Raise what boto3 and botocore raise as one of ours. `but`: codes of a refusal that is as good as a yes."""
     try:
         yield
     except Exception as error:
@@ -87,7 +91,7 @@ def translated(what: str, *, but: str = "") -> Iterator[None]:
         kind, says, hint = MEANING[found]
         if found == "ClientError":
             code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-            if but and code == but:
+            if code in but:
                 return
             known = max((start for start in CODES if code.startswith(start)), key=len, default="")
             kind, says, hint = CODES.get(known, MEANING[found])
@@ -204,7 +208,7 @@ class AwsCloud:
                 if ":" in rule.source
                 else {"IpRanges": [{"CidrIp": rule.source, "Description": about}]}
             )
-            with translated(f"opening {rule} in {group}", but="InvalidPermission.Duplicate"):
+            with translated(f"opening {rule} in {group}", but=("InvalidPermission.Duplicate",)):
                 permission: Any = {"IpProtocol": rule.protocol, "FromPort": rule.first, "ToPort": rule.last, **source}
                 self._ec2.authorize_security_group_ingress(
                     GroupId=group,
@@ -215,7 +219,7 @@ class AwsCloud:
     def close(self, group: str, ids: Iterable[str]) -> None:
         """Raises what `translated` raises."""
         for rule_id in ids:
-            with translated(f"closing {rule_id} in {group}", but="InvalidSecurityGroupRuleId.NotFound"):
+            with translated(f"closing {rule_id} in {group}", but=_GONE):
                 self._ec2.revoke_security_group_ingress(GroupId=group, SecurityGroupRuleIds=[rule_id])
 
     def volumes(self) -> tuple[Volume, ...]:
