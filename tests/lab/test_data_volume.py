@@ -29,8 +29,8 @@ def disk(bare: Server) -> Iterator[str]:
     bare.sh(f"systemctl stop udev-of-the-lab; umount /mnt/data; losetup -d {device}; true")
 
 
-def write(project: Project, name: str, device: str) -> None:
-    variables = {"docker_source": "distribution", "access": "internal", "data_device": device}
+def write(project: Project, name: str, device: str, **more: str) -> None:
+    variables = {"docker_source": "distribution", "access": "internal", "data_device": device, **more}
     entry = {"stack": "ai-platform", "root": ROOT, "vars": variables}
     project.inventory.write_text(yaml.safe_dump({"hosts": {name: entry}}))
 
@@ -99,3 +99,17 @@ def test_a_volume_that_ctl_made_is_taken_as_it_is(bare: Server, disk: str, proje
     said = project.ctl("setup", bare.name, "--yes")
     assert said.code == 0, said
     assert bare.sh(f"cat {ROOT}/media/film") == "kept"
+
+
+def test_a_kernel_that_cannot_encrypt_is_told_before_the_disk_is_touched(
+    bare: Server, disk: str, project: Project
+) -> None:
+    if "device-mapper" in bare.sh("cat /proc/misc"):
+        pytest.skip("this kernel has device-mapper")
+    bare.sh("systemctl stop mnt-data.mount 2>/dev/null; umount /mnt/data 2>/dev/null; true")
+    bare.sh(f"dd if=/dev/zero of={disk} bs=1M count=64 2>/dev/null; sync")
+    write(project, bare.name, disk, data_encryption="luks")
+    said = project.ctl("setup", bare.name, "--yes")
+    assert said.code == 1, said
+    assert "the kernel of this host has no device-mapper" in said.error
+    assert bare.sh(f"tr -d '\\0' <{disk} | wc -c") == "0"
