@@ -4,7 +4,8 @@ BIN := .venv/bin
 # The programs that judge what was rendered are in the virtual environment too (scripts/judges.py).
 PURE := tests --ignore=tests/lab --ignore=tests/faults --ignore=tests/e2e
 # The stack ai-platform is on its way; its own lab tests are not part of `make test` yet.
-PLATFORM := tests/lab/test_ai_platform.py tests/lab/test_data_volume.py tests/lab/test_certificates.py
+PLATFORM := tests/lab/test_ai_platform.py tests/lab/test_data_volume.py tests/lab/test_certificates.py \
+	tests/lab/test_data_encryption.py tests/lab/test_host_firewall.py
 PYTEST := PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN)/pytest -q
 
 .PHONY: help setup check test test-pure test-lab test-platform demo bench picture faults e2e-real clean

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import yaml
 from lab_project import Project
 from lab_server import Server
 
+from ctl.lab import build, ground, recipes
+from ctl.lab import machine as lab_machine
+from ctl.lab.machine import alone
+from ctl.lab.machine import engine as machines
+from ctl.lab.servers import NETWORK
+
 VARS = {"docker_source": "distribution", "domain": "ai.lab-tailnet.ts.net"}
-NEIGHBOUR = "ctl-lab.registry"
-"""Another machine on the lab's network."""
+RULES = "nft -s list table inet ctl-ai-platform"
 
 
 def write(project: Project, server: Server, **more: object) -> None:
@@ -45,11 +49,23 @@ def answer_of_udp(address: str, port: int) -> str:
         return "answered"
 
 
-def reaches_ssh(server: Server) -> bool:
-    """Whether the neighbour does."""
-    trial = f"exec 3<>/dev/tcp/{server.lab.ip}/22 && read -r line <&3 && case $line in SSH-*) ;; *) exit 1 ;; esac"
-    command = ["docker", "exec", NEIGHBOUR, "timeout", "10", "bash", "-c", trial]
-    return subprocess.run(command, capture_output=True).returncode == 0
+@pytest.fixture(scope="module")
+def neighbour(engine: None) -> Iterator[Callable[[Server], bool]]:
+    """Another machine on the lab's network, and whether it gets an answer from a server's sshd."""
+    with machines() as client:
+        with alone():
+            survey = lab_machine.survey()
+            image = build.ensure(client, survey, recipes.load(survey, ground.IMAGE), "debian", say=print)
+        other = client.containers.run(image, ["sleep", "3600"], detach=True, network=NETWORK)
+
+        def reaches(server: Server) -> bool:
+            trial = f"exec 3<>/dev/tcp/{server.lab.ip}/22 && read -r line <&3 && [[ $line == SSH-* ]]"
+            return bool(other.exec_run(["timeout", "10", "bash", "-c", trial]).exit_code == 0)
+
+        try:
+            yield reaches
+        finally:
+            other.remove(force=True)
 
 
 def test_wireguard_comes_in_and_no_other_udp(firewalled: tuple[Server, Project]) -> None:
@@ -60,22 +76,24 @@ def test_wireguard_comes_in_and_no_other_udp(firewalled: tuple[Server, Project])
 
 def test_ssh_from_nowhere_near_us_is_refused_and_changes_nothing(firewalled: tuple[Server, Project]) -> None:
     server, project = firewalled
-    before = server.sh("nft list ruleset")
+    before = server.sh(RULES)
     write(project, server, ssh_from=["203.0.113.0/24", "2001:db8::/48"])
     said = project.ctl("setup", server.name, "--yes")
     assert said.code == 2, said
     assert "would shut us out: the host sees us come from" in said.error
-    assert server.sh("nft list ruleset") == before
+    assert server.sh(RULES) == before
 
 
-def test_ssh_from_our_network_lets_us_in_and_not_our_neighbour(firewalled: tuple[Server, Project]) -> None:
+def test_ssh_from_our_network_lets_us_in_and_not_our_neighbour(
+    firewalled: tuple[Server, Project], neighbour: Callable[[Server], bool]
+) -> None:
     server, project = firewalled
-    assert reaches_ssh(server)
+    assert neighbour(server)
     ours = server.sh('echo "${SSH_CONNECTION%% *}"')
     write(project, server, ssh_from=[f"{ours}/32", "2001:db8::/48"])
     said = project.ctl("setup", server.name, "--yes")
     assert said.code == 0, said
-    assert not reaches_ssh(server)
+    assert not neighbour(server)
     server.close()
     assert server.sh("echo in") == "in", "a new connection"
     assert answer_of_udp(server.lab.ip, 41641) == "let in"
