@@ -21,7 +21,12 @@ from ctl.core.release import Release
 
 HERE = Path(__file__).parent
 OPEN = {"n8n": ["/webhook/*"], "flowise": ["/api/v1/prediction/*"]}
-VOLUME = {"data_device": "/dev/nvme1n1", "gpu": "nvidia", "models": ["llama3.2:3b", "qwen2.5:14b"]}
+VOLUME = {
+    "data_device": "/dev/nvme1n1",
+    "data_encryption": "luks",
+    "gpu": "nvidia",
+    "models": ["llama3.2:3b", "qwen2.5:14b"],
+}
 TAILNET = {"domain": "ai.tail1234.ts.net"}
 PUBLIC = {"access": "public", "domain": "ai.example.com", "address": "0.0.0.0"}
 WILDCARD = {"tls": "acme", "acme_dns": "rfc2136", "rfc2136_server": "192.0.2.53", "rfc2136_key": "acme."}

@@ -1,6 +1,6 @@
 # The data volume /dev/nvme1n1, mounted at /mnt/data
 # timeout: 1800
-declared=/dev/nvme1n1
+declared=/dev/mapper/ai-platform-data
 place=/mnt/data
 # A disk as the inventory names it, and whether it may be written to: for the steps that include this.
 
