@@ -146,31 +146,53 @@ compose() { docker compose --project-directory "$root" -f "$root/compose.yaml" "
 
 # up SECONDS FLAG CONTAINER...: start, and wait until their health checks pass.
 up() {
-    limit=$1 flag=$2
+    limit=$1 flag=$2 deadline=$(($(date +%s) + $1))
     shift 2
     event up "$@"
     sweep "$@"
-    # shellcheck disable=SC2086  # one option or none
-    if logged compose up -d --no-deps --no-build $flag --wait --wait-timeout "$limit" "$@"; then
-        for name in "$@"; do event healthy "$name"; done
-        return
-    fi
+    bring "$@" && return
+    # Compose gives up at the first that is unhealthy, which to the engine is also one that it does not check yet.
+    while settling "$@" && [ "$(date +%s)" -lt "$deadline" ]; do sleep 1; done
     sick=
     for name in "$@"; do
-        id=$(compose ps -aq "$name" | head -n 1)
-        state=$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$id" 2>/dev/null)
-        case $state in
-        healthy | running) event healthy "$name" ;;
-        *)
-            sick=yes
-            event unhealthy "$name" "${state:-missing}"
-            logged docker logs --tail 20 "$id"
-            ;;
+        case $(health "$name") in
+        healthy | running) ;;
+        *) sick="$sick $name" ;;
         esac
     done
     # Whatever runs then need not be what was asked for.
-    [ "$sick" ] || failed up "$@"
+    [ "$sick" ] || { bring "$@" && return; } || failed up "$@"
+    for name in "$@"; do
+        case " $sick " in
+        *" $name "*)
+            event unhealthy "$name" "$(health "$name")"
+            logged docker logs --tail 20 "$(compose ps -aq "$name" | head -n 1)"
+            ;;
+        *) event healthy "$name" ;;
+        esac
+    done
     finish 6
+}
+
+bring() {
+    # shellcheck disable=SC2086  # one option or none
+    logged compose up -d --no-deps --no-build $flag --wait --wait-timeout "$limit" "$@" || return
+    for name in "$@"; do event healthy "$name"; done
+}
+
+# The health of a container, its state where it has no check or does not run.
+health() {
+    docker inspect -f '{{if and .State.Running .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' \
+        "$(compose ps -aq "$1" | head -n 1)" 2>/dev/null || echo missing
+}
+
+# Whether one of them may still become healthy: one that does not crash again and again.
+settling() {
+    for name in "$@"; do
+        [ "$(health "$name")" = starting ] || continue
+        [ "$(docker inspect -f '{{.RestartCount}}' "$(compose ps -aq "$name" | head -n 1)")" -lt 3 ] && return
+    done
+    return 1
 }
 
 # roll SECONDS NAME: every container of it makes room for a new one, one after the other, and none before the new one is

@@ -317,13 +317,49 @@ def test_what_a_broken_run_made_is_swept_before_containers_start(tmp_path: Path)
     ]
 
 
-def test_compose_may_fail_where_nothing_is_unhealthy(tmp_path: Path) -> None:
-    (tmp_path / "docker").write_text(
-        '#!/bin/sh\ncase $* in *" up "*) echo refused; exit 1 ;; inspect*) echo healthy ;; esac\n'
-    )
+# A docker whose `up` succeeds at the nth time only, and whose containers become healthy when they have been looked at
+# often enough, or not at all.
+DOCKER = """#!/bin/sh
+cd {place} || exit
+count() {{ echo "$1" >>"$1.asked"; grep -c . "$1.asked"; }}
+case $* in
+*" up "*) echo up; [ "$(count up)" -ge {good} ] ;;
+*" ps -aq --status "*) ;;
+*" ps -aq "*) for name; do :; done; echo "$name" ;;
+*RestartCount*" crashes") echo 3 ;;
+*RestartCount*) echo 0 ;;
+inspect*" slow") [ "$(count slow)" -gt 2 ] && echo healthy || echo starting ;;
+inspect*" app") echo healthy ;;
+inspect*" sick") echo unhealthy ;;
+inspect*" crashes") echo starting ;;
+inspect*) exit 1 ;;
+logs*) for name; do :; done; echo "last words of $name" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("good", "names", "said"),
+    [
+        (1, "app", "@ up app\n| up\n@ healthy app\n"),
+        # The engine calls a container unhealthy that it has not begun to check: nobody is, when one looks.
+        (2, "app slow", "@ up app slow\n| up\n| up\n@ healthy app\n@ healthy slow\n"),
+        (3, "app", "@ up app\n| up\n| up\n@ fail up app\n@ exit 1\n"),
+        (
+            2,
+            "app sick slow crashes gone",
+            "@ up app sick slow crashes gone\n| up\n@ healthy app\n@ unhealthy sick unhealthy\n| last words of sick\n"
+            "@ healthy slow\n@ unhealthy crashes starting\n| last words of crashes\n"
+            "@ unhealthy gone missing\n| last words of gone\n@ exit 6\n",
+        ),
+    ],
+    ids=["all well", "nobody is sick", "not what was asked for", "some are sick"],
+)
+def test_who_is_named_when_compose_gives_up(tmp_path: Path, good: int, names: str, said: str) -> None:
+    (tmp_path / "docker").write_text(DOCKER.format(place=tmp_path, good=good))
     (tmp_path / "docker").chmod(0o755)
-    said = functions(tmp_path, f"PATH={tmp_path}:$PATH; up 300 '' app")
-    assert said == "@ up app\n| refused\n@ healthy app\n@ fail up app\n@ exit 1\n"
+    (tmp_path / "sleep").symlink_to("/bin/true")
+    assert functions(tmp_path, f"PATH={tmp_path}:$PATH; up 300 '' {names}") == said
 
 
 @pytest.mark.parametrize(
