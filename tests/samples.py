@@ -147,6 +147,7 @@ def settled(wanted: Release, **changes: Any) -> Facts:
     files = {file.path: FileFact(file.sha, file.mode, file.owner) for file in wanted.files}
     there = fit(
         docker="running",
+        networks=((wanted.stack, wanted.subnet),),
         current=wanted.id,
         files=files,
         applied=dict(files),
@@ -197,6 +198,10 @@ def probe_output(facts: Facts) -> bytes:
         *(("external", name, status) for name, status in facts.externals.items()),
         *(("certificate", name, der[:1000], der[1000:]) for name, der in facts.certificates.items()),
         *([("refused", facts.refused)] if facts.refused else []),
+        *(("listen", f"{host}:{port}", program) for host, port, program in facts.listeners),
+        *(("neighbour", *words) for words in facts.neighbours),
+        *(("network", *words) for words in facts.networks),
+        *(("route", *words) for words in facts.routes),
         ("end",),
     ]
     return "".join("\t".join(map(str, line)) + "\n" for line in lines).encode()

@@ -10,8 +10,9 @@ import msgspec
 
 from ctl.core.document import load
 from ctl.core.errors import HostUnfit, UnknownName, UsageError
+from ctl.core.fitness import dispensable
 from ctl.core.inventory import Host
-from ctl.core.plan import Change, ContainerChange, Plan, StepChange, belongs, dispensable
+from ctl.core.plan import Change, ContainerChange, Plan, StepChange, belongs
 from ctl.core.probe import Facts
 from ctl.core.release import File, Release
 from ctl.core.secret import SecretSpec

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from ctl.core.document import load
 from ctl.core.errors import CtlError
-from ctl.core.plan import guard, unfit
+from ctl.core.fitness import doors_taken, guard, has_network, ports_taken, published, subnet_taken, unfit
 from ctl.core.probe import Facts
 from ctl.core.release import Release
 from ctl.core.secret import SecretSpec, settle
@@ -70,8 +67,8 @@ def examine(release: Release, facts: Facts, around: Surroundings, plans: Plans) 
         _run(facts),
         *_packages(around),
         *_docker(release, facts, around),
-        *_network(release, around),
-        *_ports(release, around),
+        *_network(release, facts),
+        *_ports(release, facts),
         *_reach(release, facts, around),
         *_names(plans, around),
         *_certificates(release, plans, around),
@@ -131,82 +128,26 @@ def _docker(release: Release, facts: Facts, around: Surroundings) -> Iterable[Ch
         yield Check("docker", "warning", "Docker is installed and does not answer", "setup starts it")
     else:
         yield Check("docker", "ok", version if facts.docker == "running" else "is not there yet; setup installs it")
-    others = [name for project, name, _ in around.neighbours if project != release.stack]
+    others = [name for project, name, _ in facts.neighbours if project != release.stack]
     if others:
         names = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
         yield Check("neighbours", "warning", f"containers of others run here: {names}", "they are left alone")
 
 
-def _network(release: Release, around: Surroundings) -> Iterable[Check]:
-    wanted = _subnet(release.subnet)
-    if wanted is None:
-        return
-    taken = [(f"the Docker network {name}", text) for name, text in around.networks if name != release.stack]
-    ours = {text for name, text in around.networks if name == release.stack}
-    docker = {text for _, text in around.networks}
-    taken += [(f"the route over {device}", text) for text, device in around.routes if text not in docker]
-    clashes = [(who, text) for who, text in taken if (other := _subnet(text)) and other.overlaps(wanted)]
-    for who, text in clashes:
-        remedy = "give the stack another one: network.subnet in its stack.yaml"
-        yield Check("network", "problem", f"{release.subnet} is wanted, and {who} has {text}", remedy)
-    if ours and release.subnet not in ours:
-        remedy = f"docker network rm {release.stack} once nothing uses it"
-        yield Check(
-            "network", "problem", f"the network {release.stack} has another subnet than {release.subnet}", remedy
-        )
-    elif not clashes:
-        yield Check("network", "ok", f"{release.subnet} is {'ours' if ours else 'free'}")
+def _network(release: Release, facts: Facts) -> Iterable[Check]:
+    problems = [failed("network", error) for error in subnet_taken(release, facts)]
+    yield from problems
+    if facts.docker == "stopped":
+        yield Check("network", "note", "Docker does not answer, so nobody can tell whose the subnets are")
+    elif release.subnet and not problems:
+        yield Check("network", "ok", f"{release.subnet} is {'ours' if has_network(release, facts) else 'free'}")
 
 
-def _subnet(text: str) -> ipaddress.IPv4Network | None:
-    try:
-        return ipaddress.IPv4Network(text, strict=False)
-    except ValueError:
-        return None
-
-
-def published(release: Release) -> list[tuple[str, int]]:
-    """Address and port of every door that the release's containers open on the host."""
-    doors = []
-    for file in release.files:
-        if file.path.endswith("/compose.yaml"):
-            data: Any = load(file.content.decode(), file=file.path).data
-            for service in (data.get("services") or {}).values():
-                for port in service.get("ports", ()):
-                    words = str(port).partition("/")[0].rsplit(":", 2)
-                    if len(words) > 1 and words[-2].isdigit():
-                        doors.append((words[0] if len(words) == 3 else "0.0.0.0", int(words[-2])))  # noqa: S104
-    return sorted(set(doors))
-
-
-def _ports(release: Release, around: Surroundings) -> Iterable[Check]:
-    ours = {
-        port for project, _, text in around.neighbours if project == release.stack for _, port in _docker_ports(text)
-    }
-    taken = [(host, port, program or "something") for host, port, program in around.listeners]
-    for project, name, text in around.neighbours:
-        if project != release.stack:
-            taken += [(host, port, f"the container {name}") for host, port in _docker_ports(text)]
-    free = []
-    for address, port in published(release):
-        found = [who for host, number, who in taken if number == port and _same_place(host, address)]
-        if found and port not in ours:
-            named = next((who for who in found if who != "docker-proxy"), found[0])
-            remedy = "stop it, or give the stack another port or address"
-            yield Check("ports", "problem", f"{address}:{port} is wanted, and {named} listens there", remedy)
-        else:
-            free.append(f"{port}")
-    if free:
+def _ports(release: Release, facts: Facts) -> Iterable[Check]:
+    taken = {door.port for door in doors_taken(release, facts)}
+    yield from (failed("ports", error) for error in ports_taken(release, facts))
+    if free := [str(port) for _, port in published(release) if port not in taken]:
         yield Check("ports", "ok", f"{', '.join(free)} {'is' if len(free) == 1 else 'are'} ours to use")
-
-
-def _docker_ports(text: str) -> list[tuple[str, int]]:
-    """`0.0.0.0:8443->8443/tcp, [::]:8443->8443/tcp` → address and port of each."""
-    return [(host.strip("[]"), int(port)) for host, port in re.findall(r"(\S+):([0-9]{1,5})->", text)]
-
-
-def _same_place(one: str, other: str) -> bool:
-    return one == other or bool({one, other} & {"0.0.0.0", "*", "::", ""})  # noqa: S104
 
 
 def _reach(release: Release, facts: Facts, around: Surroundings) -> Iterable[Check]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ctl.core.errors import HostUnfit, UsageError
 from ctl.core.probe import ContainerFact, Facts, FileFact
 from ctl.core.release import PHASES, Container, File, Release, Step
-from ctl.core.secret import KEEPSAKE, keepsake_digests
+from ctl.core.secret import KEEPSAKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,74 +271,6 @@ def _is_drift(change: Change, whole: Plan) -> bool:
     if isinstance(change, StepChange):
         return change.reason == "no longer in place"
     return settled and change.kind != "remove"
-
-
-def preflight(release: Release, facts: Facts) -> None:
-    """Whether this host can carry the release at all. Raises HostUnfit or UsageError before anything is touched."""
-    guard(release, facts)
-    for problem in unfit(release, facts):
-        raise problem
-
-
-def unfit(release: Release, facts: Facts) -> Iterable[HostUnfit]:
-    """Everything for which this host cannot carry the release."""
-    if not {facts.os, *facts.os_like.split()} & {"debian", "ubuntu"}:
-        yield HostUnfit(
-            f"{facts.os_name or facts.os or 'this system'} is not supported", hint="a Debian or Ubuntu server is needed"
-        )
-    if facts.bits != "64" or facts.arch not in {"x86_64", "aarch64"}:
-        yield HostUnfit(f"{facts.arch} ({facts.bits or '?'} bit) is not supported", hint="x86_64 or aarch64, 64 bit")
-    if not facts.systemd:
-        yield HostUnfit("the host does not run systemd", hint="a server or VPS with systemd is needed, not a container")
-    if facts.missing_tools:
-        yield HostUnfit(
-            f"the host has no {', '.join(facts.missing_tools)}", hint="install what is missing and run again"
-        )
-    if facts.memory and facts.memory < release.memory:
-        yield HostUnfit(
-            f"the stack declares {release.memory} MB of memory, the host has {facts.memory} MB",
-            hint=_less(release, release.memory - facts.memory),
-        )
-    # What is deployed already has taken its share of the disk.
-    if not facts.current and facts.disk_free < release.disk:
-        yield HostUnfit(
-            f"the stack declares {release.disk} MB of disk, {facts.disk_free} MB are free at {release.root}",
-            hint="free some room, or set `root:` to a larger volume",
-        )
-
-
-def _less(release: Release, missing: int) -> str:
-    """What to do so that the rest fits."""
-    out = ", ".join(dispensable(release.spare, missing))
-    return (
-        f"take a larger host, or leave out {out}: `without: [{out}]` in the inventory" if out else "take a larger host"
-    )
-
-
-def dispensable(spare: Sequence[tuple[str, int]], missing: int) -> list[str]:
-    """Services that set so many megabytes free: as few as will do, the smallest that does where one does; else all."""
-    if single := [name for name, size in spare if size >= missing]:
-        return [single[-1]]
-    out: list[str] = []
-    for name, size in spare:
-        if missing > 0:
-            out.append(name)
-            missing -= size
-    return out
-
-
-def guard(release: Release, facts: Facts, *, but: Collection[str] = ()) -> None:
-    """Raises UsageError where the release would replace a secret, `but` these, that data on the host depends on."""
-    kept = release.file(f"{release.root}/{KEEPSAKE}")
-    ours = keepsake_digests(kept.content.decode()) if kept else {}
-    other = sorted(name for name, mark in ours.items() if facts.secrets.get(name, mark) != mark and name not in but)
-    if other:
-        raise UsageError(
-            f"{release.host} holds another {', '.join(other)} than this release, and its data depends on "
-            + ("them" if len(other) > 1 else "it"),
-            hint=f"ctl secrets pull {release.host} takes over what the host has; "
-            "ctl secrets rotate changes one for good, and ends a change that was cut short",
-        )
 
 
 def narrowed(whole: Plan, phases: Collection[int]) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ctl.core.errors import HostUnfit
@@ -80,6 +80,14 @@ class Facts:
     """Name → the certificate that the proxy shows for it, DER in base64; empty for none."""
     refused: str = ""
     """Why there is no certificate from the authority, or no new one, if so."""
+    listeners: tuple[tuple[str, int, str], ...] = ()
+    """Address, TCP port, program."""
+    neighbours: tuple[tuple[str, str, str], ...] = ()
+    """Running containers, ours and others': Compose project, name, ports as Docker writes them."""
+    networks: tuple[tuple[str, str], ...] = ()
+    """Docker's networks: name, subnet."""
+    routes: tuple[tuple[str, str], ...] = ()
+    """Subnet or `default`, device."""
 
 
 def clean(text: str, limit: int = 2000) -> str:
@@ -153,6 +161,10 @@ class _Reading:
                 line[1]: "".join(line[2:]) for line in self.lines if line[0] == "certificate" and len(line) > 1
             },
             refused=self.one("refused", 1)[0],
+            listeners=tuple(_listeners(self.all("listen", 2))),
+            neighbours=tuple((project, name, ports) for project, name, ports in self.all("neighbour", 3)),
+            networks=tuple((name, subnet) for name, subnets in self.all("network", 2) for subnet in subnets.split()),
+            routes=tuple((subnet, device) for subnet, device in self.all("route", 2)),
         )
 
 
@@ -161,6 +173,13 @@ def _container(line: list[str]) -> ContainerFact:
     health = re.search(r"\((healthy|unhealthy|health: starting)\)", status)
     word = "starting" if health and health[1] == "health: starting" else health[1] if health else ""
     return ContainerFact(identity, name, state, word, fingerprint, image, service, status)
+
+
+def _listeners(lines: Iterable[list[str]]) -> Iterable[tuple[str, int, str]]:
+    for address, program in lines:
+        host, _, port = address.rpartition(":")
+        if re.fullmatch(r"[0-9]{1,5}", port):
+            yield host.strip("[]").partition("%")[0], int(port), program
 
 
 def _number(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What the doctor asks a host beyond the probe: who else is on it, and what it can reach."""
+"""What the doctor asks a host beyond the probe: what Docker is there, who is at work, and what it can reach."""
 
 from __future__ import annotations
 
@@ -17,16 +17,10 @@ DOCKER_PACKAGES = "https://download.docker.com/linux/"
 class Surroundings:
     """What the host said beyond `Facts`."""
 
-    listeners: tuple[tuple[str, int, str], ...] = ()
-    """Address, port, program."""
     engine: tuple[str, str] = ("", "")
     """Path and version of `docker`."""
-    neighbours: tuple[tuple[str, str, str], ...] = ()
-    """Running containers: Compose project, name, ports as Docker writes them."""
-    networks: tuple[tuple[str, str], ...] = ()
     images: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
-    routes: tuple[tuple[str, str], ...] = ()
     held: tuple[tuple[str, str], ...] = ()
     """Locks of the package system: file, program."""
     certificates: tuple[tuple[str, str], ...] = ()
@@ -40,7 +34,6 @@ def script(probe: str, release: Release, templates: Templates, *, official_docke
         (
             probe,
             templates.source("host/doctor.sh"),
-            "listeners",
             f"engine {images}",
             "addresses",
             "package_locks",
@@ -70,20 +63,11 @@ def parse(output: bytes) -> Surroundings:
     for line in output[:MAX_BYTES].decode("utf-8", "replace").split("\n"):
         kind, *words = (clean(word) for word in line.split("\t"))
         rows.setdefault(kind, []).append([*words, "", "", ""])
-    listeners = []
-    for address, program, *_ in rows.get("listen", ()):
-        host, _, port = address.rpartition(":")
-        if re.fullmatch(r"[0-9]{1,5}", port):
-            listeners.append((host.strip("[]").partition("%")[0], int(port), program))
     first = rows.get("engine", [["", ""]])[0]
     return Surroundings(
-        listeners=tuple(listeners),
         engine=(first[0], first[1]),
-        neighbours=tuple((row[0], row[1], row[2]) for row in rows.get("neighbour", ())),
-        networks=tuple((row[0], subnet) for row in rows.get("network", ()) for subnet in row[1].split()),
         images=frozenset(row[0] for row in rows.get("image", ())),
         addresses=frozenset(row[0] for row in rows.get("address", ())),
-        routes=tuple((row[0], row[1]) for row in rows.get("route", ())),
         held=tuple((row[0], row[1]) for row in rows.get("held", ())),
         certificates=tuple((row[0], row[1]) for row in rows.get("certificate", ())),
         reached=tuple((row[0], row[1]) for row in rows.get("reach", ())),

@@ -12,8 +12,9 @@ from ctl.core import probe, script
 from ctl.core.addition import difference, room
 from ctl.core.entrance import ANYBODY, Entrance
 from ctl.core.errors import CtlError, HostUnfit, Locked, RunFailed, Unhealthy
+from ctl.core.fitness import preflight
 from ctl.core.history import About, History, parse_history, summary
-from ctl.core.plan import FileChange, Plan, plan, preflight
+from ctl.core.plan import FileChange, Plan, plan
 from ctl.core.ports import Transport
 from ctl.core.probe import Facts
 from ctl.core.release import Release, load_release
@@ -84,8 +85,8 @@ def propose(transport: Transport, aim: Aim, *, wait: float = 0, sleep: Callable[
         facts = look(transport, aim)
     if aim.since:
         _ready(aim.since, aim.release, facts)
-    preflight(aim.release, facts)
     todo = plan(aim.release, facts, phases=aim.phases, only=aim.only, attended=aim.attended)
+    preflight(todo)
     return difference(todo, aim.since, aim.spared) if aim.since else todo
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ctl.core import script
 from ctl.core.errors import CtlError, HostUnfit, InvalidFile, Locked, RunFailed, UsageError
-from ctl.core.plan import Plan, guard, plan
+from ctl.core.fitness import guard
+from ctl.core.plan import Plan, plan
 from ctl.core.ports import Transport
 from ctl.core.probe import clean
 from ctl.core.quoting import read_dotenv

@@ -1,21 +1,12 @@
-# What only the doctor asks, after the probe: who else is on this host, and what it can reach. Changes nothing.
-listeners() {
-    command -v ss >/dev/null || return
-    ss -Hltn -p 2>/dev/null | awk '{ process = $6; sub(/^users:\(\("/, "", process); sub(/".*/, "", process); print "listen\t" $4 "\t" process }'
-}
-
+# What only the doctor asks, after the probe: what Docker is there, who is at work, what it can reach. Changes nothing.
 engine() {
     command -v docker >/dev/null || return
     say engine "$(readlink -f "$(command -v docker)")" "$(docker --version 2>/dev/null)"
-    docker ps --no-trunc --format 'neighbour	{{.Label "com.docker.compose.project"}}	{{.Names}}	{{.Ports}}' 2>/dev/null
-    docker network ls -q 2>/dev/null | xargs -r docker network inspect \
-        -f 'network	{{.Name}}	{{range .IPAM.Config}}{{.Subnet}} {{end}}' 2>/dev/null
     for image in "$@"; do docker image inspect "$image" >/dev/null 2>&1 && say image "$image"; done
 }
 
 addresses() {
     ip -o addr show scope global 2>/dev/null | awk '{ sub(/\/.*/, "", $4); print "address\t" $4 }'
-    ip -4 -o route show 2>/dev/null | awk '{ for (i = 1; i < NF; i++) if ($i == "dev") print "route\t" $1 "\t" $(i + 1) }'
 }
 
 # Who holds the package system, by the kernel's own list: the tools that would tell are not on every host.

@@ -62,6 +62,17 @@ containers() {
     fi
 }
 
+# Who else is on this host: what listens, containers, and the subnets that are taken.
+others() {
+    command -v ss >/dev/null &&
+        ss -Hltnp 2>/dev/null | awk '{ process = $6; sub(/^users:\(\("/, "", process); sub(/".*/, "", process); print "listen\t" $4 "\t" process }'
+    ip -4 -o route show 2>/dev/null | awk '{ for (i = 1; i < NF; i++) if ($i == "dev") print "route\t" $1 "\t" $(i + 1) }'
+    command -v docker >/dev/null || return 0
+    docker ps --no-trunc --format 'neighbour	{{.Label "com.docker.compose.project"}}	{{.Names}}	{{.Ports}}' 2>/dev/null
+    docker network ls -q 2>/dev/null | xargs -r docker network inspect \
+        -f 'network	{{.Name}}	{{range .IPAM.Config}}{{.Subnet}} {{end}}' 2>/dev/null
+}
+
 units() {
     [ "$#" -eq 0 ] && return
     systemctl show --property=Id,ActiveState,SubState,UnitFileState "$@" 2>/dev/null | awk -F= '

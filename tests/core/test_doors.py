@@ -8,7 +8,8 @@ import pytest
 from samples import fit, rendered, selection
 
 from ctl.core.errors import CtlError, HostUnfit, InvalidFile, MissingValue
-from ctl.core.plan import preflight
+from ctl.core.fitness import preflight
+from ctl.core.plan import plan
 from ctl.core.stack import decode_stack
 
 APP = """\
@@ -154,15 +155,15 @@ def test_fixed_addresses_are_the_documents() -> None:
 def test_too_little_memory_says_what_to_leave_out(memory: int, advice: str) -> None:
     whole = rendered("ai-platform", vars=TAILNET)
     with pytest.raises(HostUnfit) as caught:
-        preflight(whole, fit(memory=memory, disk_free=90000))
+        preflight(plan(whole, fit(memory=memory, disk_free=90000)))
     assert advice in caught.value.hint
-    preflight(whole, fit(memory=whole.memory, disk_free=90000))
+    preflight(plan(whole, fit(memory=whole.memory, disk_free=90000)))
 
 
 def test_without_services_to_spare_only_a_larger_host_helps() -> None:
     whole = replace(rendered("ai-platform", vars=TAILNET), spare=())
     with pytest.raises(HostUnfit) as caught:
-        preflight(whole, fit(memory=100))
+        preflight(plan(whole, fit(memory=100)))
     assert caught.value.hint == "take a larger host"
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from samples import APP_FILE, ROOT, UNIT, container_fact, fit, names, release, rendered, settled, step
 
-from ctl.core.errors import HostUnfit
-from ctl.core.plan import Plan, plan, preflight
+from ctl.core.plan import Plan, plan
 from ctl.core.probe import ContainerFact, Facts, FileFact
 from ctl.core.release import Container, File, Release
 
@@ -261,43 +260,6 @@ def test_after_a_plan_the_next_one_is_empty() -> None:
         for sha, mode, owner, path in (line.split("\t") for line in found.applied_after().splitlines())
     }
     assert not plan(SMALL, settled(SMALL, applied=applied))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"os": "fedora", "os_name": "Fedora 42"}, "Fedora 42 is not supported"),
-        ({"os": "", "os_name": ""}, "this system is not supported"),
-        ({"arch": "i686", "bits": "32"}, "i686 (32 bit) is not supported"),
-        ({"arch": "x86_64", "bits": "32"}, "x86_64 (32 bit) is not supported"),
-        ({"arch": "riscv64"}, "riscv64 (64 bit) is not supported"),
-        ({"systemd": False}, "the host does not run systemd"),
-        ({"missing_tools": ("flock", "tar")}, "the host has no flock, tar"),
-        ({"memory": 511}, "the stack declares 512 MB of memory, the host has 511 MB"),
-        ({"disk_free": 1023}, f"the stack declares 1024 MB of disk, 1023 MB are free at {ROOT}"),
-    ],
-)
-def test_a_host_that_cannot_carry_the_release(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(HostUnfit) as caught:
-        preflight(SMALL, fit(**change))
-    assert caught.value.message == message
-    assert caught.value.hint
-    assert caught.value.exit_code == 1
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {},
-        {"os": "ubuntu", "os_like": "debian"},
-        {"os": "linuxmint", "os_like": "ubuntu debian"},
-        {"arch": "aarch64"},
-        {"memory": 512, "disk_free": 1024},
-        {"current": "x", "disk_free": 10},
-    ],
-)
-def test_a_host_that_can(change: dict[str, Any]) -> None:
-    preflight(SMALL, fit(**change))
 
 
 def test_order_within_a_phase_is_that_of_the_steps_numbers() -> None:

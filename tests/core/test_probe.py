@@ -23,6 +23,9 @@ WHOLE = settled(
     secrets={"KEY": "0123"},
     last="0123 6",
     memory_free=1,
+    listeners=(("0.0.0.0", 443, "nginx"), ("*", 80, "")),
+    neighbours=(("blog", "blog-web-1", "0.0.0.0:80->80/tcp, [::]:80->80/tcp"),),
+    routes=(("default", "eth0"),),
 )
 OUTPUT = probe_output(WHOLE)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from samples import ROOT, fit, release, rendered, secrets_for, selection, settled, templates
 
 from ctl.core.errors import UsageError
-from ctl.core.plan import guard, plan, preflight
+from ctl.core.fitness import guard, preflight
+from ctl.core.plan import plan
 from ctl.core.quoting import dotenv, read_dotenv
 from ctl.core.release import File, Release
 from ctl.core.render import render
@@ -160,7 +161,7 @@ def wanting(**values: str) -> Release:
 def test_another_value_than_the_hosts_is_held_back() -> None:
     wanted = wanting(KEY="ours", SAME="same")
     with pytest.raises(UsageError) as caught:
-        preflight(wanted, fit(current="r", secrets=digests(KEY="theirs", SAME="same", OLD="gone")))
+        preflight(plan(wanted, fit(current="r", secrets=digests(KEY="theirs", SAME="same", OLD="gone"))))
     assert caught.value.exit_code == 2
     assert caught.value.message == "h1 holds another KEY than this release, and its data depends on it"
     assert "ctl secrets pull h1" in caught.value.hint

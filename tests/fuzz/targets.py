@@ -81,7 +81,7 @@ def probe(data: bytes) -> None:
 
 def doctor(data: bytes) -> None:
     around = surroundings.parse(data)
-    assert "\x1b" not in "".join(program for _, _, program in around.listeners)
+    assert "\x1b" not in "".join(program for _, program in around.held)
 
 
 def release(data: bytes) -> None:
