@@ -87,7 +87,8 @@ class Outcome:
     code: int | None = None
     done: list[str] = field(default_factory=list)
     failed: str = ""
-    unhealthy: list[str] = field(default_factory=list)
+    unhealthy: dict[str, list[str]] = field(default_factory=dict)
+    """Containers, and the last lines of each one's own log."""
     locked_by: str = ""
     overtaken_by: str = ""
     warnings: list[str] = field(default_factory=list)
@@ -96,7 +97,8 @@ class Outcome:
 
     def take(self, event: Event) -> None:
         if event.kind == "output":
-            self.tail = [*self.tail[-29:], event.text]
+            self.tail.append(event.text)
+            del self.tail[:-30]
         elif event.kind in {"step", "pull", "build", "keep", "up", "roll"}:
             self.tail = []
         elif event.kind == "done":
@@ -106,8 +108,7 @@ class Outcome:
         elif event.kind == "fail":
             self.failed = " ".join(event.words)
         elif event.kind == "unhealthy":
-            self.unhealthy.append(event.words[0])
-            self.tail = []  # what follows is the container's own log
+            self.unhealthy[event.words[0]] = self.tail = []
         elif event.kind == "locked":
             self.locked_by = " ".join(event.words)
         elif event.kind == "overtaken":
@@ -122,8 +123,7 @@ class Outcome:
             raise error
 
     def _error(self, host: str) -> CtlError | None:
-        tail = "\n".join(f"    {line}" for line in self.tail[-12:])
-        said = f", which said last:\n{tail}" if tail else ""
+        said = _said(self.tail, ", which said last:")
         if self.code == 0:
             return None
         if self.overtaken_by:
@@ -135,6 +135,8 @@ class Outcome:
             return locked(host, self.locked_by)
         if self.unhealthy:
             names = ", ".join(self.unhealthy)
+            if len(self.unhealthy) > 1:
+                said = "".join(_said(lines, f"\n{name} said last:") for name, lines in self.unhealthy.items())
             return Unhealthy(f"{names} did not become healthy on {host}{said}", hint=f"ctl status {host}")
         if self.failed:
             what, _, name = self.failed.partition(" ")
@@ -143,6 +145,11 @@ class Outcome:
                 f"{verb} {name.split(' ')[0]} failed on {host}{said}", hint="mend the cause and deploy again"
             )
         return RunFailed(f"the run {self.run} on {host} ended without a result{said}", hint="deploy again")
+
+
+def _said(lines: list[str], head: str) -> str:
+    """The last lines under their head; nothing where none were said."""
+    return "\n".join((head, *(f"    {line}" for line in lines[-12:]))) if lines else ""
 
 
 def locked(host: str, holder: str) -> Locked:

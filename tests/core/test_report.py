@@ -86,7 +86,7 @@ def outcome(log: bytes) -> Outcome:
 
 def test_a_run_that_went_through() -> None:
     result = outcome(LOG)
-    assert (result.code, result.done, result.failed, result.unhealthy) == (0, ["1-setup/20-docker"], "", [])
+    assert (result.code, result.done, result.failed, result.unhealthy) == (0, ["1-setup/20-docker"], "", {})
     result.raise_for_failure("h1")
 
 
@@ -104,6 +104,11 @@ FAILURES = [
         b"@ up app db\n@ healthy db\n@ unhealthy app starting\n| panic\n@ exit 6\n",
         Unhealthy,
         "app did not become healthy",
+    ),
+    (
+        b"@ unhealthy app exited\n| panic\n@ unhealthy db unhealthy\n| no space\n@ exit 6\n",
+        Unhealthy,
+        "app, db did not become healthy on h1\napp said last:\n    panic\ndb said last:\n    no space",
     ),
     (b"@ locked me since noon\n@ exit 4\n", Locked, "another run is at work on h1: me since noon"),
     (b"@ locked\n@ exit 4\n", Locked, "another run is at work on h1"),

@@ -4,8 +4,11 @@ compose() { docker compose --project-directory /opt/ai-platform -f /opt/ai-platf
 server() {
     docker inspect -f 'http://{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}:11434' "$(compose ps -q ollama)"
 }
+# Each in turn; one that cannot be had keeps none of the others away.
 each() {
-    "$1" llama3.2:3b || return 1
+    all=0
+    "$1" llama3.2:3b || all=1
+    return $all
 }
 
 there() {
@@ -32,9 +35,14 @@ pull() {
             fflush()
         }
         /"status":"success"/ { done = 1 }
-        END { exit !(done && !failed) }'
+        END {
+            if (!done && !failed) print "the model " model " cannot be had: its download broke off"
+            exit !(done && !failed)
+        }'
 }
 apply() {
     list=$(curl -fsS --max-time 5 "$(server)/api/tags" | tr -d ' ') || return 1
-    each pull
+    each pull && return
+    echo "models are named as in https://ollama.com/library; all others are there"
+    return 1
 }

@@ -19,8 +19,11 @@ apply() {
         tailscale set --hostname=ai || return 1
     else
         # The name servers of the host stay as they are: the containers ask them too.
-        tailscale up --auth-key=file:/etc/ctl/tailscale.key --hostname=ai --accept-dns=false --timeout=60s ||
+        tailscale up --auth-key=file:/etc/ctl/tailscale.key --hostname=ai --accept-dns=false --timeout=60s || {
+            echo "Tailscale did not let this host in. A key that is used up, expired or of another tailnet is replaced:"
+            echo "make one under Settings, Keys of the admin console, then ctl secrets set h1 TAILSCALE_AUTHKEY"
             return 1
+        }
     fi
     tries=0
     until [ "$(name)" = ai.tail1234.ts.net ]; do
