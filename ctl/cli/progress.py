@@ -77,7 +77,7 @@ class Progress:
         elif event.kind == "output" and self.watching:
             err.console.print(Text(event.text))
         elif event.kind == "output" and self.status:
-            self.status.update(Text.assemble(self.doing, (f"  {event.text[: max(20, err.console.width - 60)]}", "dim")))
+            self.status.update(self.both(event.text))
 
     def now(self, what: str) -> None:
         self.doing = what
@@ -85,6 +85,13 @@ class Progress:
             self.status.update(Text(what))
         else:
             self.say("…", "dim", what)
+
+    def both(self, said: str) -> Text:
+        """What is being done and what was said of it, on one line: at least half of it for each."""
+        room = err.console.width - 6
+        said = said[: max(room // 2, room - len(self.doing))]
+        doing = self.doing if len(self.doing) + len(said) <= room else f"{self.doing[: room - len(said) - 1]}…"
+        return Text.assemble(doing, (f"  {said}", "dim"))
 
     def say(self, sign: str, style: str, text: str, note: str = "") -> None:
         head = f"{self.prefix}{'  ' + sign + ' ' if sign else ''}"

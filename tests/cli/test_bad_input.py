@@ -171,6 +171,34 @@ def test_a_faulty_stack_of_the_project(ctl: Ctl) -> None:
     assert "stacks/mine/stack.yaml:2: unknown key 'sumary'; did you mean 'summary'?" in said.err
 
 
+MINE = """\
+name: mine
+summary: two services with addresses of their own
+network: {{subnet: 172.20.0.0/16}}
+proxy: nginx
+access: {{kind: internal}}
+doors: {{domain: localhost}}
+services: {{weaviate: {{address: {one}}}, redis: {{address: {other}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ("172.21.0.10", "172.20.0.11", "services.weaviate.address: 172.21.0.10 is outside of the subnet 172.20.0.0/16"),
+        ("172.20.0.10", "172.20.0.10", "services.redis.address: 172.20.0.10 is the address of weaviate already"),
+        ("172.20.0.1", "172.20.0.11", "services.weaviate.address: 172.20.0.1 is the network's own, its gateway's"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "deploy", "setup"])
+def test_an_address_that_no_container_can_have(ctl: Ctl, command: str, one: str, other: str, message: str) -> None:
+    ctl.write("stacks/mine/stack.yaml", MINE.format(one=one, other=other))
+    said = ctl(command, "h1", "--stack", "mine", *(["--yes"] if command != "plan" else []))
+    assert (said.code, said.out) == (2, "")
+    assert f"stacks/mine/stack.yaml: {message}" in said.err
+    assert not ctl.transports
+
+
 NGROK = ["--set", "access=ngrok", "--set", "ngrok_domain=x.ngrok-free.app"]
 
 

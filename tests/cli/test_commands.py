@@ -182,6 +182,8 @@ def test_exit_codes_of_runs(ctl: Ctl, log: bytes, code: int, message: str) -> No
         (fit(bits="32", arch="i686"), 1, "i686 (32 bit) is not supported"),
         (fit(memory=100), 1, "MB of memory, the host has 100 MB"),
         (fit(disk_free=100), 1, "MB of disk, 100 MB are free"),
+        (fit(listeners=(("*", 443, "apache2"),)), 1, "127.0.0.1:443 is wanted, and apache2 listens there"),
+        (fit(routes=(("172.21.8.0/24", "wg0"),)), 1, "172.21.0.0/16 is wanted, and the route over wg0 has 172.21.8.0"),
         (fit(locked=True, lock="you since noon"), 4, "another run is at work on h1: you since noon"),
     ],
 )

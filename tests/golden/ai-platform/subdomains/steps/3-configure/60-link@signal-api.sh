@@ -11,8 +11,8 @@ apply() {
         sed -n 's/.*"device_link_uri": *"\([^"]*\)".*/\1/p' | sed 's/\\u0026/\&/g')
     [ -n "$link" ] || { echo "Signal gave no code to link with"; return 1; }
     echo "$link"
-    # The margin is as small as phones take it, so that the code is whole on a terminal of 80 by 24.
-    qrencode -t UTF8 -l L -m 1 "$link"
+    # With the smallest margin that it draws on all four sides, the code is whole on a terminal of 80 by 24.
+    qrencode -t UTF8 -l L -m 2 "$link"
     tries=0
     until check 2>/dev/null; do
         tries=$((tries + 1))
