@@ -6,6 +6,7 @@ The tailnet is played on the host: what is sent from the network namespace `tail
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -213,7 +214,8 @@ def test_an_answer_streams_through_nginx_and_litellm_word_by_word(platform: Plat
 
 def test_a_model_that_does_not_exist_is_named_and_the_others_are_there(platform: Platform) -> None:
     platform.write(models=["llama3.2:3b", "lama3:1b", "qwen2.5:7b"])
-    said = platform.ctl("deploy", "--yes")
+    # Their routes through LiteLLM, which starts anew for that, are another matter.
+    said = platform.ctl("deploy", "--only", "ollama", "--phase", "3", "--yes")
     assert said.code == 1, said
     assert "the model lama3:1b cannot be had: pull model manifest: file does not exist" in said.error
     assert "https://ollama.com/library" in said.error
@@ -310,7 +312,7 @@ def test_a_phone_is_linked_at_a_terminal(platform: Platform) -> None:
         terminal.wait_for("linked\r\n")
         said = terminal.end()
     assert said.code == 0, said
-    code = [line for line in said.stderr.splitlines() if set(line) <= set("\u2588\u2580\u2584 ") and "\u2588" in line]
+    code = re.findall("[\u2588\u2580\u2584][\u2588\u2580\u2584 ]{30,}", said.stderr)
     assert len(code) < 24, "the whole of it fits on a terminal of 80 by 24, with the line below that moves"
     assert {len(line) for line in code} == {len(code) * 2 - 1}, "it is square"
     assert "sgnl://linkdevice?uuid=stand-in-of-the-ctl-lab&pub_key=" in said.stderr.replace("\n", "")
