@@ -6,7 +6,8 @@ import pytest
 from samples import fit, rendered, secrets_for, selection, settled
 
 from ctl.core.errors import InvalidFile, UsageError
-from ctl.core.plan import guard, plan
+from ctl.core.fitness import guard
+from ctl.core.plan import plan
 from ctl.core.secret import KEEPSAKE
 
 LUKS = {"access": "internal", "data_device": "vol-0a1b2c", "data_encryption": "luks"}
