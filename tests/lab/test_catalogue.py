@@ -45,9 +45,9 @@ def test_a_service_with_a_database_has_a_role_of_its_own(catalogue: Deployed) ->
     compose = f"docker compose -f {ROOT}/compose.yaml exec -T"
     ask = "SELECT current_user, current_database(), has_database_privilege('n8n', 'CONNECT')"
     psql = f"psql -qXAt -h postgres -U forgejo forgejo -c {shlex.quote(ask)}"
+    password = f"{compose} forgejo sh -c {shlex.quote('echo $FORGEJO__database__PASSWD')}"
     said = catalogue.server.sh(
-        f"PGPASSWORD=$({compose} forgejo sh -c {shlex.quote('echo $FORGEJO__database__PASSWD')}) &&"
-        f" export PGPASSWORD && {compose} -e PGPASSWORD postgres {psql}"
+        f"PGPASSWORD=$({password}) && export PGPASSWORD && {compose} -e PGPASSWORD postgres {psql}"
     )
     assert said == "forgejo|forgejo|f", "it is let in, and not into the database of another"
 
