@@ -1,0 +1,93 @@
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { expect } from "vitest";
+import { ADMIN, Backend } from "./backend";
+
+const HERE = join(import.meta.dirname, "../..");
+/** Real services instead of the stand-in: UI_BASE_URL, UI_EMAIL and UI_PASSWORD. */
+export const REAL = process.env["UI_BASE_URL"] ?? null;
+export const WHO = { email: process.env["UI_EMAIL"] ?? ADMIN.email, password: process.env["UI_PASSWORD"] ?? ADMIN.password };
+const SHOTS = process.env["UI_SHOTS"] ?? join(HERE, "dist/../shots");
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+export async function launch(): Promise<Browser> {
+  const found = [process.env["CHROMIUM"], "/usr/bin/chromium", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
+  if (!found) throw new Error("no Chromium: apt-get install chromium, or name one with CHROMIUM");
+  return chromium.launch({
+    executablePath: found,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+}
+
+export async function standIn(): Promise<{ backend: Backend; base: string }> {
+  const backend = new Backend(process.env["UI_OUT"] ?? join(HERE, "dist"), join(HERE, "nginx.conf"));
+  return { backend, base: await backend.listen() };
+}
+
+export interface Look { width: number; height: number; dark: boolean }
+
+/** A new person at a new browser window, whose console has to stay quiet. */
+export async function visit(browser: Browser, base: string, look: Look): Promise<{ page: Page; context: BrowserContext; complaints: string[] }> {
+  const context = await browser.newContext({
+    baseURL: base,
+    ignoreHTTPSErrors: REAL !== null,
+    viewport: { width: look.width, height: look.height },
+    colorScheme: look.dark ? "dark" : "light",
+    hasTouch: look.width < 500,
+    isMobile: look.width < 500,
+    permissions: ["clipboard-read", "clipboard-write"],
+    locale: "en-GB",
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  const complaints: string[] = [];
+  page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
+  // That a request was refused or broke is said by the browser itself, and is part of these walks.
+  page.on("console", (said) => {
+    if (said.type() === "error" && !said.text().startsWith("Failed to load resource")) complaints.push(said.text());
+  });
+  return { page, context, complaints };
+}
+
+export async function logIn(page: Page, who = WHO): Promise<void> {
+  await page.goto("/");
+  await page.getByLabel("E-mail").fill(who.email);
+  await page.getByLabel("Password", { exact: true }).fill(who.password);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("textbox", { name: "Message" }).waitFor();
+}
+
+export async function send(page: Page, text: string): Promise<void> {
+  const box = page.getByRole("textbox", { name: "Message" });
+  await box.fill(text);
+  await page.getByRole("button", { name: "Send" }).click();
+}
+
+/** The answer is whole. */
+export async function answered(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Answer again" }).waitFor();
+}
+
+export async function shot(page: Page, name: string, look: Look): Promise<void> {
+  mkdirSync(SHOTS, { recursive: true });
+  await page.screenshot({ path: join(SHOTS, `${name}-${look.width}-${look.dark ? "dark" : "light"}.png`), animations: "disabled" });
+}
+
+/** No serious fault of accessibility on the page as it is now. */
+export async function accessible(page: Page): Promise<void> {
+  // Outside of the page's own policy, as a browser's extension would be.
+  await page.evaluate(AXE).catch(async () => page.addScriptTag({ content: AXE }));
+  const found = await page.evaluate(async () => {
+    const { violations } = await (globalThis as unknown as { axe: { run: () => Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> } }).axe.run();
+    return violations.filter((one) => one.impact === "serious" || one.impact === "critical").map((one) => `${one.id}: ${one.nodes.map((node) => `${node.html} ${node.failureSummary}`).join(" | ")}`);
+  });
+  expect(found).toEqual([]);
+}
+
+/** Nothing sticks out to the right. */
+export async function fits(page: Page): Promise<void> {
+  const [inside, outside] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  expect(inside).toBeLessThanOrEqual(outside ?? 0);
+}
