@@ -29,7 +29,8 @@ export function AccountMenu({ user, service, onShortcuts, onLeave }: Props) {
   return (
     <>
       <Menu
-        label={`Account of ${user.name}`}
+        label="Account"
+        worded
         className="flex w-full items-center gap-3 rounded-lg px-2 py-2 text-left hover:bg-hover"
         items={[
           ...THEMES.map((one) => ({
@@ -58,7 +59,7 @@ export function AccountMenu({ user, service, onShortcuts, onLeave }: Props) {
           {initials(user.name || user.email)}
         </span>
         <span className="min-w-0">
-          <span className="block truncate text-sm font-medium">{user.name || user.email}</span>
+          <span className="block truncate text-sm font-medium"><span className="sr-only">Account of </span>{user.name || user.email}</span>
           <span className="block truncate text-xs text-muted">{user.email}</span>
         </span>
       </Menu>

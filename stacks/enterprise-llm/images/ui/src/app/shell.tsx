@@ -50,6 +50,7 @@ export function Shell({ user }: { user: User }) {
       stop() {
         if (!busy(conversation.chat.get())) return false;
         conversation.stop();
+        composer.current?.focus();
         return true;
       },
     }),

@@ -59,6 +59,7 @@ export function Composer({ ref, initial, onDraft, busy, onSend, onStop, models, 
     if (busy || text.trim() === "") return;
     setText("");
     onSend(text.trim());
+    if (!touch) box.current?.focus();
   }
 
   function keys(event: KeyboardEvent): void {
@@ -90,15 +91,17 @@ export function Composer({ ref, initial, onDraft, busy, onSend, onStop, models, 
       />
       <div className="flex items-center justify-between gap-2">
         <ModelChoice models={models} model={model} onModel={onModel} />
-        {busy ? (
-          <button type="button" className="round" aria-label="Stop the answer" title="Stop (Esc)" onClick={onStop}>
-            <Icon name="stop" />
-          </button>
-        ) : (
-          <button type="submit" className="round" aria-label="Send" title="Send (Enter)" disabled={text.trim() === ""}>
-            <Icon name="send" />
-          </button>
-        )}
+        {/* One button throughout, so that it keeps the focus when what it does changes. */}
+        <button
+          type={busy ? "button" : "submit"}
+          className="round"
+          aria-label={busy ? "Stop the answer" : "Send"}
+          title={busy ? "Stop (Esc)" : "Send (Enter)"}
+          aria-disabled={!busy && text.trim() === ""}
+          onClick={busy ? onStop : undefined}
+        >
+          <Icon name={busy ? "stop" : "send"} />
+        </button>
       </div>
     </form>
   );

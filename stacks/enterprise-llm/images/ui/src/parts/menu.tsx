@@ -15,14 +15,17 @@ interface Props {
   label: string;
   className: string;
   items: readonly MenuItem[];
+  /** What the button shows. */
   children: ReactNode;
+  /** The button shows words, which name it. */
+  worded?: boolean;
   onToggle?: (open: boolean) => void;
 }
 
 const GAP = 6;
 
 /** A button and its menu, in the browser's top layer, with the arrow keys as the ARIA practices want them. */
-export function Menu({ label, className, items, children, onToggle }: Props) {
+export function Menu({ label, className, items, children, worded = false, onToggle }: Props) {
   const id = useId();
   const button = useRef<HTMLButtonElement>(null);
   const list = useRef<HTMLDivElement>(null);
@@ -55,7 +58,7 @@ export function Menu({ label, className, items, children, onToggle }: Props) {
         ref={button}
         type="button"
         className={className}
-        aria-label={label}
+        aria-label={worded ? undefined : label}
         aria-haspopup="menu"
         aria-expanded={open}
         popoverTarget={id}

@@ -47,7 +47,8 @@ export class Backend {
   tokenSeconds = 600;
 
   constructor(readonly pages: string, nginx: string) {
-    this.#policy = [...readFileSync(nginx, "utf8").matchAll(/add_header (\S+) "?([^";$]+(?:;[^"]*)?)"? always;/g)].map((m) => [m[1] ?? "", m[2] ?? ""]);
+    const headers = readFileSync(nginx, "utf8").matchAll(/^ *add_header (\S+) (?:"([^"]+)"|([^$\s]\S*)) always;/gm);
+    this.#policy = [...headers].map(([, name = "", quoted, bare]) => [name, quoted ?? bare ?? ""]);
     if (!this.#policy.some(([name]) => name === "Content-Security-Policy")) throw new Error("no policy in nginx.conf");
   }
 
