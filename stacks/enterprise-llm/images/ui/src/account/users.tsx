@@ -110,6 +110,7 @@ function UserRow({ user, self, onChange }: RowProps) {
         <p className="truncate text-sm text-muted">{user.email}</p>
       </div>
       {/* Nobody locks themselves out. */}
+      <div className="flex gap-2">
       <select className="select" aria-label={`Role of ${user.name}`} value={user.role} disabled={self} onChange={(event) => onChange({ role: event.target.value as Role })}>
         <option value="user">User</option>
         <option value="admin">Administrator</option>
@@ -117,6 +118,7 @@ function UserRow({ user, self, onChange }: RowProps) {
       <button type="button" className="secondary w-24" disabled={self} aria-label={`${user.disabled ? "Enable" : "Disable"} ${user.name}`} onClick={() => onChange({ disabled: !user.disabled })}>
         {user.disabled ? "Enable" : "Disable"}
       </button>
+      </div>
     </li>
   );
 }

@@ -148,7 +148,7 @@ function Undo({ workspace }: { workspace: Workspace }) {
     <div role="status" className="toast-place">
       {removal && (
         <div className="toast">
-          <span className="min-w-0 truncate">“{removal.session.title ?? "New chat"}” is deleted</span>
+          <span className="min-w-0 truncate">Deleted “{removal.session.title ?? "New chat"}”</span>
           <button type="button" onClick={() => workspace.restore()}>Undo</button>
         </div>
       )}

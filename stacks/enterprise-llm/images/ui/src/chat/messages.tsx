@@ -77,8 +77,7 @@ const TurnView = memo(function TurnView({ turn, model, faded, onRetry }: TurnPro
       <li className="turn user">
         <p className="sr-only">You wrote:</p>
         <div className="bubble">{turn.content}</div>
-        <div className="actions justify-end">
-          <span title={timeOf(turn.at)} className="sr-only">{timeOf(turn.at)}</span>
+        <div className="actions" title={timeOf(turn.at)}>
           <CopyButton text={turn.content} label="Copy the message" />
         </div>
       </li>

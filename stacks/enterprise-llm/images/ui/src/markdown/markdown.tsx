@@ -137,7 +137,7 @@ function TableView({ table, cell }: { table: Table; cell: (child: Nodes, i: numb
   return (
     // It may be wider than the page, and then scrolls by itself; focus lets the arrow keys do that.
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className="table" role="region" aria-label="Table" tabIndex={0}>
+    <div className="sheet" role="region" aria-label="Table" tabIndex={0}>
       <table>
         <thead>
           <tr>

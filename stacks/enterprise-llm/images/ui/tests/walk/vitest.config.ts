@@ -7,7 +7,7 @@ export default defineConfig({
     environment: "node",
     // One browser after the other, and one step after the other; the limits are for slow machines, not for measuring.
     fileParallelism: false,
-    bail: 0,
+    expect: { poll: { timeout: 30_000 } },
     testTimeout: 180_000,
     hookTimeout: 120_000,
   },
