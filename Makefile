@@ -7,7 +7,7 @@ PURE := tests --ignore=tests/lab --ignore=tests/faults --ignore=tests/e2e
 EMULATED := tests/lab/test_data_encryption.py
 PYTEST := PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN)/pytest -q
 
-.PHONY: help setup check test test-pure test-lab test-encryption demo bench picture faults e2e-real clean
+.PHONY: help setup check test test-pure test-lab test-encryption test-ui demo bench picture faults e2e-real clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,6 +25,9 @@ check: setup  ## Style, types, layers, shell
 
 test-pure: setup  ## The tests that need no host: under 20 s
 	$(PYTEST) -n 2 $(PURE)
+
+test-ui:  ## The chat page: types, units, and a browser that walks through it
+	@scripts/test-ui.sh
 
 test-lab: setup  ## The tests on real hosts, in the lab
 	@scripts/engine.sh
@@ -58,4 +61,4 @@ picture: setup  ## docs/deploy.svg, from a real plan and deploy
 
 clean:  ## Lab hosts, registry, images, the virtual environment
 	-$(BIN)/ctl lab down --all --images
-	rm -rf .venv
+	rm -rf .venv build/ui node_modules

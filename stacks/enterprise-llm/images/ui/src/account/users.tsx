@@ -103,7 +103,7 @@ interface RowProps {
 function UserRow({ user, self, onChange }: RowProps) {
   return (
     <li className="flex flex-wrap items-center gap-x-4 gap-y-2 px-4 py-3">
-      <div className="min-w-0 flex-1 basis-56">
+      <div className="min-w-0 flex-1 basis-40">
         <p className={user.disabled ? "truncate text-muted line-through" : "truncate font-medium"}>
           {user.name}{self && <span className="font-normal text-muted"> (you)</span>}
         </p>

@@ -38,7 +38,7 @@ export function aborted(error: unknown): boolean {
 }
 
 /** Seconds, from seconds or an HTTP date; null when there is none or it makes no sense. */
-export function retryAfter(header: string | null, now: number): number | null {
+export function retrySeconds(header: string | null, now: number): number | null {
   if (header === null || header.trim() === "") return null;
   const seconds = /^\s*\d+\s*$/.test(header) ? Number(header) : (Date.parse(header) - now) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null;
@@ -60,7 +60,7 @@ export async function failure(response: Response, now: number = Date.now()): Pro
     response.status,
     told.code,
     typeof told.message === "string" ? told.message : told.code,
-    retryAfter(response.headers.get("Retry-After"), now),
+    retrySeconds(response.headers.get("Retry-After"), now),
     typeof told.request_id === "string" ? told.request_id : null,
   );
 }

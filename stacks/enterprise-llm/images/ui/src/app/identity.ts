@@ -2,10 +2,11 @@ import { Unreachable } from "../api/errors";
 import { authorised } from "../api/http";
 import { entrance, service } from "../api/service";
 import { browserLock, tokenSource } from "../api/tokens";
-import type { AuthConfig, User } from "../api/types";
+import type { AuthConfig, Session, User } from "../api/types";
 import { drafts, tabShelf } from "../chat/drafts";
 import { store } from "../chat/store";
 import { workspace, type Workspace } from "../chat/workspace";
+import { go, pathOf, route } from "./route";
 
 export interface Identity {
   phase: "starting" | "unreachable" | "out" | "in";
@@ -41,9 +42,15 @@ const tokens = tokenSource({
 export function workspaceOf(user: User): Workspace {
   if (space?.of === user.id) return space.workspace;
   leave();
-  space = { of: user.id, workspace: workspace(service(authorised(tokens)), drafts(user.id, tabShelf())) };
+  space = { of: user.id, workspace: workspace(service(authorised(tokens)), drafts(user.id, tabShelf()), begun) };
   void space.workspace.start();
   return space.workspace;
+}
+
+/** Whoever looks at the new chat goes on looking at it, under its own address. */
+function begun(session: Session): void {
+  const here = route.get();
+  if (here.view === "chat" && here.id === null) go(pathOf(session.id), "replace");
 }
 
 function leave(): void {

@@ -12,7 +12,7 @@ import { Dialog } from "../parts/dialog";
 import { useMedia } from "../parts/hooks";
 import { Icon } from "../parts/icons";
 import { config, workspaceOf } from "./identity";
-import { go, pathOf, route, type Route } from "./route";
+import { go, route, type Route } from "./route";
 import { ShortcutList, useShortcuts } from "./shortcuts";
 
 /** The page of somebody who is logged in: side bar, banners, and a chat or the users. */
@@ -27,13 +27,6 @@ export function Shell({ user }: { user: User }) {
   const composer = useRef<ComposerBox>(null);
   const id = at.view === "chat" ? at.id : null;
   const conversation = workspace.open(id);
-
-  useEffect(() => {
-    workspace.onBegun = (session) => {
-      const here = route.get();
-      if (here.view === "chat" && here.id === null) go(pathOf(session.id), "replace");
-    };
-  }, [workspace]);
 
   const shortcuts = useMemo(
     () => ({

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "react";
+import { useEffect, useState } from "react";
 import { clock, useSecondsUntil } from "../parts/hooks";
 import type { Conversation } from "./conversation";
 import type { Failure } from "./state";
@@ -20,9 +20,9 @@ export function FailureNote({ conversation, up, onRetry, onEdit, onNew }: Props)
   const failure = useStore(conversation.chat, (chat) => chat.failure);
   const unsent = useStore(conversation.chat, (chat) => chat.pending !== null);
   const answering = useStore(conversation.chat, (chat) => chat.phase === "answering");
-  const tries = useRef(0);
+  const [tries, setTries] = useState(0);
   useEffect(() => {
-    if (answering) tries.current = 0;
+    if (answering) setTries(0);
   }, [answering]);
   if (!failure) return null;
   return (
@@ -31,9 +31,9 @@ export function FailureNote({ conversation, up, onRetry, onEdit, onNew }: Props)
       failure={failure}
       unsent={unsent}
       up={up}
-      automatic={failure.kind === "unavailable" && failure.retryAt !== null && tries.current < TRIES}
+      automatic={failure.kind === "unavailable" && failure.retryAt !== null && tries < TRIES}
       onRetry={(byItself) => {
-        tries.current = byItself ? tries.current + 1 : 0;
+        setTries(byItself ? tries + 1 : 0);
         onRetry();
       }}
       onEdit={() => onEdit(conversation.withdraw())}
@@ -109,7 +109,7 @@ function explanation(failure: Failure, unsent: boolean): string {
     case "unreachable":
       return unsent ? "The server cannot be reached. Your message is kept here." : "The server cannot be reached.";
     case "lost":
-      return "The connection was lost. This is what has been stored.";
+      return "The connection was lost; this is what had come of it.";
     case "signed-out":
       return "Your login had run out. Your message is kept here.";
     case "gone":

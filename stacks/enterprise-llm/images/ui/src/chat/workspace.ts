@@ -30,8 +30,6 @@ export interface Workspace {
   readonly link: Link;
   /** The chat with this id, or the new one. */
   open(id: string | null): Conversation;
-  /** What became of the new chat, once it has its session. */
-  onBegun: (session: Session) => void;
   search(query: string): Promise<void>;
   more(): Promise<void>;
   rename(session: Session, title: string): Promise<void>;
@@ -45,7 +43,8 @@ export interface Workspace {
 
 const UNDO_MS = 8000;
 
-export function workspace(service: Service, drafts: Drafts): Workspace {
+/** `onBegun`: the new chat has its session now. */
+export function workspace(service: Service, drafts: Drafts, onBegun: (session: Session) => void): Workspace {
   const models = store<Models | null>(null);
   const listing = store<Listing>({ items: [], next: null, query: "", phase: "loading", error: null });
   const removal = store<Removal | null>(null);
@@ -71,7 +70,7 @@ export function workspace(service: Service, drafts: Drafts): Workspace {
     onBegun(begun: Conversation, session: Session) {
       chats.set(session.id, begun);
       if (fresh === begun) fresh = null;
-      self.onBegun(session);
+      onBegun(session);
     },
   };
 
@@ -131,7 +130,6 @@ export function workspace(service: Service, drafts: Drafts): Workspace {
     listing,
     removal,
     link: connection,
-    onBegun: () => undefined,
 
     open(id) {
       if (id === null) return (fresh ??= conversation(null, around));

@@ -1,6 +1,6 @@
 import type { AlignType, Definition, Nodes, Table } from "mdast";
-import { memo, useMemo, useRef, type ReactNode } from "react";
-import { blocks, NO_BLOCKS, type Block } from "./blocks";
+import { memo, useMemo, useState, type ReactNode } from "react";
+import { blocks, NO_BLOCKS, type Block, type Blocks } from "./blocks";
 import { CodeBlock } from "./code";
 import { safeAddress } from "./links";
 
@@ -18,25 +18,31 @@ interface Props {
  * written, links lead to web and mail addresses only, and images become links, so that no answer can make this page fetch.
  */
 export const Markdown = memo(function Markdown({ text, growing = false }: Props) {
-  const before = useRef(NO_BLOCKS);
-  const read = useMemo(() => {
-    before.current = blocks(text, growing ? before.current : undefined);
-    return before.current;
-  }, [text, growing]);
-  const definitions = growing ? NO_DEFINITIONS : definitionsOf(read.list);
+  const [read] = useState(reader);
+  const { list } = useMemo(() => read(text, growing), [read, text, growing]);
+  const definitions = growing ? NO_DEFINITIONS : definitionsOf(list);
   return (
     <div className="prose">
-      {read.list.map((block, i) => (
+      {list.map((block, i) => (
         <BlockView
           key={block.start}
           block={block}
           definitions={definitions}
-          open={growing && i === read.list.length - 1}
+          open={growing && i === list.length - 1}
         />
       ))}
     </div>
   );
 });
+
+/** Reads texts; one that grows is read on from where the reading before it ended. */
+function reader(): (text: string, growing: boolean) => Blocks {
+  let before = NO_BLOCKS;
+  return (text, growing) => {
+    before = blocks(text, growing ? before : NO_BLOCKS);
+    return before;
+  };
+}
 
 interface BlockProps {
   block: Block;

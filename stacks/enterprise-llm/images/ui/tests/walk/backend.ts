@@ -278,8 +278,8 @@ function heading({ id, title, model, created_at, updated_at }: Session) {
   return { id, title, model, created_at, updated_at };
 }
 
-function shown({ password: _, ...user }: User) {
-  return user;
+function shown({ id, email, name, role, disabled }: User) {
+  return { id, email, name, role, disabled };
 }
 
 async function read(request: IncomingMessage): Promise<Record<string, unknown>> {
