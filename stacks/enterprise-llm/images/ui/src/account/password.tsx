@@ -19,7 +19,7 @@ export function PasswordDialog({ service, onClose }: { service: Service; onClose
       setState("done");
     } catch (caught) {
       setState("asking");
-      const wrong = caught instanceof ApiError && caught.code === "invalid_credentials";
+      const wrong = caught instanceof ApiError && ["wrong_password", "invalid_credentials"].includes(caught.code);
       setError(wrong ? "The current password is wrong." : words(caught));
     }
   }

@@ -1,3 +1,10 @@
+import type { Session } from "./types";
+
+export interface Stored {
+  session: Session;
+  user_message: { id: string };
+}
+
 /** An answer of a service that is not a success. */
 export class ApiError extends Error {
   override name = "ApiError";
@@ -10,6 +17,8 @@ export class ApiError extends Error {
     /** Seconds until it is worth to ask again, where the service said so. */
     readonly retryAfter: number | null = null,
     readonly requestId: string | null = null,
+    /** What was stored all the same, where the gateway says so: the message whose answer failed, and its chat. */
+    readonly stored: Stored | null = null,
   ) {
     super(message);
   }
@@ -46,12 +55,15 @@ export function retrySeconds(header: string | null, now: number): number | null 
 
 interface ErrorBody {
   error?: { code?: unknown; message?: unknown; request_id?: unknown };
+  session?: Session;
+  user_message?: { id: string };
 }
 
 /** The error that a response means. A 502, 503 or 504 without a word of the service's own comes from what stands before it. */
 export async function failure(response: Response, now: number = Date.now()): Promise<ApiError | Unreachable> {
   const text = await response.text().catch(() => "");
-  const told = parse(text)?.error;
+  const body = parse(text);
+  const told = body?.error;
   if (typeof told?.code !== "string") {
     if ([502, 503, 504].includes(response.status)) return new Unreachable();
     return new ApiError(response.status, "unknown", `The server answered ${response.status}.`);
@@ -62,6 +74,7 @@ export async function failure(response: Response, now: number = Date.now()): Pro
     typeof told.message === "string" ? told.message : told.code,
     retrySeconds(response.headers.get("Retry-After"), now),
     typeof told.request_id === "string" ? told.request_id : null,
+    body?.session && body.user_message ? { session: body.session, user_message: body.user_message } : null,
   );
 }
 

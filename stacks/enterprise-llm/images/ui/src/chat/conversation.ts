@@ -100,11 +100,15 @@ export function conversation(id: string | null, around: Surroundings): Conversat
   }
 
   async function ended(error: unknown, begun: boolean): Promise<void> {
+    if (error instanceof ApiError && error.stored) {
+      dispatch({ type: "event", event: { event: "session", ...error.stored }, at: at() });
+      begin(error.stored.session);
+    }
     const failure = begun && error instanceof Unreachable ? LOST : failureOf(error, moment);
     fail(failure);
     if (error instanceof Unreachable) around.onUnreachable();
-    // A model server that is down leaves the message stored, an overloaded proxy does not: the gateway knows.
-    else if (failure.kind === "unavailable") await self.reconcile();
+    // Whether it was stored all the same, the gateway knows.
+    else if (failure.kind === "unavailable" && chat.get().pending) await self.reconcile();
   }
 
   function fail(failure: Failure): void {
@@ -137,7 +141,8 @@ export function conversation(id: string | null, around: Surroundings): Conversat
         if (unsent !== "" && !arrived) around.drafts.write(id, joined(unsent, around.drafts.read(id)));
         dispatch({ type: "loaded", transcript });
       } catch (error) {
-        fail(failureOf(error, moment));
+        const none = error instanceof ApiError && (error.status === 404 || error.status === 422);
+        fail(none ? GONE : failureOf(error, moment));
         if (error instanceof Unreachable) around.onUnreachable();
       }
     },
@@ -210,6 +215,7 @@ export function conversation(id: string | null, around: Surroundings): Conversat
   return self;
 }
 
+const GONE: Failure = { kind: "gone", message: "This chat no longer exists.", retryAt: null };
 const LOST: Failure = { kind: "lost", message: "The connection broke off before the answer was whole.", retryAt: null };
 
 function failureOf(error: unknown, moment: (seconds: number | null) => number | null): Failure {
@@ -220,7 +226,7 @@ function failureOf(error: unknown, moment: (seconds: number | null) => number | 
   const retryAt = moment(error.retryAfter);
   if (error.status === 429) return { kind: "limited", message, retryAt };
   if (error.status === 503) return { kind: "unavailable", message, retryAt };
-  if (error.status === 404) return { kind: "gone", message: "This chat no longer exists.", retryAt: null };
+  if (error.code === "session_not_found") return GONE;
   return { kind: "refused", message, retryAt };
 }
 

@@ -64,8 +64,8 @@ function Note({ failure, unsent, up, automatic, onRetry, onEdit, onNew, onDismis
     // oxlint-disable-next-line react/exhaustive-deps
   }, [automatic, up, waiting]);
   return (
-    <div className="note danger mt-6 flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
-      <div role="alert" className="min-w-0 flex-1 basis-64">
+    <div className={`note ${failure.kind === "unanswered" ? "" : "danger"} mt-6 flex flex-wrap items-center justify-between gap-x-6 gap-y-3`}>
+      <div role={failure.kind === "unanswered" ? undefined : "alert"} className="min-w-0 flex-1 basis-64">
         <p className="font-medium">{TITLES[failure.kind]}</p>
         <p className="text-sm">{explanation(failure, unsent)}</p>
       </div>
@@ -88,6 +88,7 @@ function Note({ failure, unsent, up, automatic, onRetry, onEdit, onNew, onDismis
 }
 
 const TITLES: Record<Failure["kind"], string> = {
+  unanswered: "No answer yet",
   unavailable: "The model does not answer at the moment",
   limited: "Too many requests",
   unreachable: "Not sent",
@@ -99,6 +100,8 @@ const TITLES: Record<Failure["kind"], string> = {
 
 function explanation(failure: Failure, unsent: boolean): string {
   switch (failure.kind) {
+    case "unanswered":
+      return "The model has not said anything to this.";
     case "unavailable":
       return unsent ? "Your message is kept here." : "Your message is stored; the answer can be had later.";
     case "limited": {

@@ -57,6 +57,7 @@ function SearchBox({ workspace, box }: { workspace: Workspace; box: Ref<HTMLInpu
         ref={box}
         type="search"
         className="search"
+        maxLength={200}
         placeholder="Search"
         aria-label="Search the chats"
         aria-keyshortcuts="Control+K"

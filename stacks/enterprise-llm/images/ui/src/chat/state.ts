@@ -13,10 +13,18 @@ export interface Turn {
 
 /** Why there is no (whole) answer, and what can be done about it. */
 export interface Failure {
-  kind: "unavailable" | "limited" | "unreachable" | "lost" | "signed-out" | "gone" | "refused";
+  kind: "unanswered" | "unavailable" | "limited" | "unreachable" | "lost" | "signed-out" | "gone" | "refused";
   message: string;
   /** When to try again, in the page's clock; null: at once. */
   retryAt: number | null;
+}
+
+export interface Live {
+  text: string;
+  model: string | null;
+  /** It was asked for in place of the last answer, which is `replaced` once the new one is on its way. */
+  replaces: boolean;
+  replaced: Turn | null;
 }
 
 export interface Chat {
@@ -25,7 +33,7 @@ export interface Chat {
   /** The message that is on its way and that nobody has said to have stored. */
   pending: { text: string; key: string } | null;
   /** The answer that is coming; its text is empty until the first token. */
-  live: { text: string; model: string | null; replaces: boolean } | null;
+  live: Live | null;
   phase: "idle" | "loading" | "waiting" | "answering";
   failure: Failure | null;
 }
@@ -52,29 +60,29 @@ export function reduce(chat: Chat, action: Action): Chat {
     case "load":
       return { ...chat, phase: "loading", failure: null };
     case "loaded":
-      return { ...NEW_CHAT, session: action.transcript.session, turns: turnsOf(action.transcript.messages) };
+      return atRest({ ...NEW_CHAT, session: action.transcript.session, turns: turnsOf(action.transcript.messages) });
     case "renamed":
       return { ...chat, session: action.session };
     case "send":
       return {
         ...chat,
         pending: { text: action.text, key: action.key },
-        live: { text: "", model: action.model, replaces: false },
+        live: { text: "", model: action.model, replaces: false, replaced: null },
         phase: "waiting",
         failure: null,
       };
     case "retry":
-      return { ...chat, live: { text: "", model: action.model, replaces: answered(chat) }, phase: "waiting", failure: null };
+      return { ...chat, live: { text: "", model: action.model, replaces: answered(chat), replaced: null }, phase: "waiting", failure: null };
     case "event":
       return chat.live === null ? chat : answer(chat, action.event, action.at);
     case "tokens":
       return chat.live === null ? chat : { ...chat, live: { ...chat.live, text: chat.live.text + action.text }, phase: "answering" };
     case "stopped":
-      return { ...cut(chat, "stopped", action.at), phase: "idle" };
+      return atRest({ ...cut(chat, "stopped", action.at), phase: "idle" });
     case "failed":
       return { ...cut(chat, "error", action.at), phase: "idle", failure: action.failure };
     case "dismissed":
-      return { ...chat, failure: null };
+      return atRest({ ...chat, failure: null });
     case "withdrawn":
       return { ...chat, pending: null, failure: null };
     case "settled":
@@ -88,8 +96,9 @@ function answer(chat: Chat, event: AnswerEvent, at: string): Chat {
       const turns = stored(chat, event.user_message.id, at);
       const last = turns.at(-1);
       // The answer that is asked for again gives way only now, when a new one is sure to come.
-      const replaces = chat.live?.replaces === true && last?.role === "assistant";
-      return { ...chat, session: event.session, pending: null, turns: replaces ? turns.slice(0, -1) : turns };
+      const { live } = chat;
+      if (!live?.replaces || last?.role !== "assistant") return { ...chat, session: event.session, pending: null, turns };
+      return { ...chat, session: event.session, pending: null, turns: turns.slice(0, -1), live: { ...live, replaced: last } };
     }
     case "token":
       return reduce(chat, { type: "tokens", text: event.text });
@@ -118,9 +127,16 @@ function stored(chat: Chat, id: string, at: string): readonly Turn[] {
   return [...chat.turns, { key, id, role: "user", content: text, model: null, finishReason: null, at }];
 }
 
-/** The answer ends here; what has come of it stays. */
+/** A message that nothing is under way for and that has no answer says so, and offers to ask again. */
+function atRest(chat: Chat): Chat {
+  const unanswered = chat.failure === null && chat.pending === null && chat.turns.at(-1)?.role === "user";
+  return unanswered ? { ...chat, failure: { kind: "unanswered", message: "", retryAt: null } } : chat;
+}
+
+/** The answer ends here; what has come of it stays, and where nothing has, the one that it was to replace. */
 function cut(chat: Chat, reason: string, at: string): Chat {
-  if (!chat.live || chat.live.text === "") return { ...chat, live: null };
+  if (!chat.live) return chat;
+  if (chat.live.text === "") return { ...chat, live: null, turns: chat.live.replaced ? [...chat.turns, chat.live.replaced] : chat.turns };
   const { text, model } = chat.live;
   const turn: Turn = { key: `cut-${at}`, id: null, role: "assistant", content: text, model, finishReason: reason, at };
   return { ...chat, live: null, turns: [...chat.turns, turn] };

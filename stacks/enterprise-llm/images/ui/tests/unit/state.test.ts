@@ -51,6 +51,17 @@ describe("a chat", () => {
     expect(said(reduce(asked, { type: "failed", failure: DOWN, at: AT }))).toEqual(["user: Hi", "assistant: One"]);
   });
 
+  test("stopped before its first word, the new answer leaves the old one where it was", () => {
+    const chat = run(send, accepted, tokens("One"), done(), { type: "retry", model: "m" }, accepted, { type: "stopped", at: AT });
+    expect(said(chat)).toEqual(["user: Hi", "assistant: One"]);
+  });
+
+  test("a message without an answer says so, when nothing is under way for it", () => {
+    expect(run(send, accepted, { type: "stopped", at: AT }).failure?.kind).toBe("unanswered");
+    expect(run({ type: "loaded", transcript: { session: SESSION, messages: [message("u1", "user", "Hi")] } }).failure?.kind).toBe("unanswered");
+    expect(run(send, accepted).failure).toBeNull();
+  });
+
   test("failed before the gateway had it: the message is still pending, and can be taken back", () => {
     const chat = run(send, { type: "failed", failure: DOWN, at: AT });
     expect(chat).toMatchObject({ phase: "idle", pending: { text: "Hi" }, failure: DOWN });

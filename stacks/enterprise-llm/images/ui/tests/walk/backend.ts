@@ -14,7 +14,7 @@ interface Message { id: string; role: string; content: string; model: string | n
 interface Session { id: string; owner: string; title: string | null; model: string; created_at: string; updated_at: string; messages: Message[] }
 
 /** The next requests to a path fail so. */
-interface Fault { path: RegExp; times: number; status: number; code: string; retryAfter?: number; store?: boolean }
+interface Fault { path: RegExp; times: number; status: number; code: string; retryAfter?: number; store?: "told" | "untold" }
 
 export const ADMIN = { email: "admin@example.org", password: "correct horse battery", name: "Admin" };
 const MODELS = [{ id: "small", name: "Small model" }, { id: "large", name: "Large model" }];
@@ -101,8 +101,9 @@ export class Backend {
     const fault = this.faults.find((one) => one.path.test(`${request.method} ${path}`) && one.times > 0);
     if (fault) {
       fault.times -= 1;
-      if (fault.store) this.#store(this.#user(request)?.id ?? "", body);
-      return refuse(response, fault.status, fault.code, fault.retryAfter);
+      const session = fault.store ? this.#store(this.#user(request)?.id ?? "", body) : null;
+      const stored = session && fault.store === "told" ? { session: heading(session), user_message: { id: session.messages.at(-1)?.id } } : {};
+      return refuse(response, fault.status, fault.code, fault.retryAfter, stored);
     }
     const open = { "GET /auth/config": 1, "POST /auth/login": 1, "POST /auth/refresh": 1, "POST /auth/logout": 1, "POST /auth/register": 1 };
     const route = `${request.method} ${path}`;
@@ -169,7 +170,7 @@ export class Backend {
 
   #account(route: string, user: User, query: URLSearchParams, response: ServerResponse, body: Record<string, unknown>): void {
     if (route === "POST /auth/password") {
-      if (body["current"] !== user.password) return refuse(response, 401, "invalid_credentials");
+      if (body["current"] !== user.password) return refuse(response, 403, "wrong_password");
       user.password = String(body["new"]);
       return json(response, 204);
     }
@@ -201,7 +202,7 @@ export class Backend {
     const [, method, id, retry] = /^(\w+) \/api\/sessions\/([^/]+)(\/retry)?$/.exec(route) ?? [];
     if (id === undefined) return this.#refuseUnknown(route, response);
     const session = mine.find((one) => one.id === id);
-    if (!session) return refuse(response, 404, "not_found");
+    if (!session) return refuse(response, 404, "session_not_found");
     if (retry !== undefined && method === "POST") {
       if (session.messages.at(-1)?.role === "assistant") session.messages.pop();
       return this.#reply(session, response, body);
@@ -293,7 +294,7 @@ function json(response: ServerResponse, status: number, body?: unknown): void {
   response.end(body === undefined ? undefined : JSON.stringify(body));
 }
 
-function refuse(response: ServerResponse, status: number, code: string, retryAfter?: number): void {
+function refuse(response: ServerResponse, status: number, code: string, retryAfter?: number, beside: object = {}): void {
   if (retryAfter !== undefined) response.setHeader("Retry-After", String(retryAfter));
-  json(response, status, { error: { code, message: `Refused: ${code.replaceAll("_", " ")}.`, request_id: randomUUID() } });
+  json(response, status, { error: { code, message: `Refused: ${code.replaceAll("_", " ")}.`, request_id: randomUUID() }, ...beside });
 }

@@ -33,8 +33,8 @@ describe.skipIf(REAL !== null)("faults", () => {
   const message = () => page.getByRole("textbox", { name: "Message" });
   const banner = () => page.getByText("No connection to the server.");
 
-  test("the model is down: the message is stored, and asked again when the server said to", async () => {
-    backend.faults.push({ path: /^POST \/api\/chat$/, times: 1, status: 503, code: "model_unavailable", retryAfter: 3, store: true });
+  test.each(["told", "untold"] as const)("the model is down: the message is stored (%s), and asked again when the server said to", async (store) => {
+    backend.faults.push({ path: /^POST \/api\/chat$/, times: 1, status: 503, code: "model_unavailable", retryAfter: 3, store });
     await send(page, "Is anybody there?");
     await page.getByText("The model does not answer at the moment").waitFor();
     await page.getByText("Your message is stored").waitFor();
@@ -45,6 +45,18 @@ describe.skipIf(REAL !== null)("faults", () => {
     await shot(page, "20-model-down", LOOK);
     await answered(page); // by itself
     expect(backend.sessions).toHaveLength(1);
+    expect(backend.sessions[0]?.messages.map((one) => one.role)).toEqual(["user", "assistant"]);
+  });
+
+  test("a message without an answer can be answered later", async () => {
+    backend.faults.push({ path: /^POST \/api\/chat$/, times: 1, status: 503, code: "model_unavailable", store: "told" });
+    await send(page, "Later then");
+    await page.getByText("Your message is stored").waitFor();
+    await page.reload();
+    await page.getByText("No answer yet").waitFor();
+    await shot(page, "19-unanswered", LOOK);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await answered(page);
     expect(backend.sessions[0]?.messages.map((one) => one.role)).toEqual(["user", "assistant"]);
   });
 
