@@ -45,7 +45,7 @@ if [ ! -L "$root/node_modules" ]; then
 fi
 
 cd "$page"
-PATH=$root/node_modules/.bin:$PATH
+PATH=$root/node_modules/.bin:$root/.venv/bin:$PATH
 export UI_OUT="$build/dist" UI_CACHE="$build/cache" UI_SHOTS="${UI_SHOTS:-$build/shots}"
 if [ -z "${UI_BASE_URL:-}" ]; then
     tsc --noEmit
