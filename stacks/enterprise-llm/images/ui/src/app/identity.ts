@@ -30,7 +30,8 @@ const tokens = tokenSource({
     if (user) {
       // Another person has logged in, here or in another tab: nothing of the one before stays.
       if (space && space.of !== user.id) leave();
-      identity.set({ phase: "in", user: user, reason: null });
+      identity.set({ phase: "in", user, reason: null });
+      if (space && before.phase === "out") void space.workspace.resume();
     } else {
       const reason = before.phase === "in" ? "Your login has run out. What you typed is kept." : null;
       identity.set({ phase: "out", user: null, reason });

@@ -15,10 +15,13 @@ import { config, workspaceOf } from "./identity";
 import { go, route, type Route } from "./route";
 import { ShortcutList, useShortcuts } from "./shortcuts";
 
+const HOME: Route = { view: "chat", id: null };
+
 /** The page of somebody who is logged in: side bar, banners, and a chat or the users. */
 export function Shell({ user }: { user: User }) {
   const workspace = workspaceOf(user);
-  const at = useStore(route, (value) => value);
+  const asked = useStore(route, (value) => value);
+  const at = asked.view === "users" && user.role !== "admin" ? HOME : asked;
   const name = useStore(config, (value) => value?.name ?? "Chat");
   const wide = useMedia("(min-width: 48rem)");
   const [drawer, setDrawer] = useState(false);
@@ -65,7 +68,7 @@ export function Shell({ user }: { user: User }) {
         <Head workspace={workspace} at={at} name={name} onMenu={wide ? null : () => setDrawer(true)} />
         <Notices workspace={workspace} />
         <main id="content" tabIndex={-1} className="min-h-0 flex-1 outline-none">
-          {at.view === "users" && user.role === "admin" ? (
+          {at.view === "users" ? (
             <UsersPage service={workspace.service} self={user} />
           ) : (
             <ChatPage key={conversation.key} ref={composer} workspace={workspace} conversation={conversation} />

@@ -94,8 +94,8 @@ function SessionList({ workspace, onLeave }: { workspace: Workspace; onLeave: ()
         </p>
       )}
       {items.length > 0 &&
-        groups.map(({ label, sessions }) => (
-          <section key={label} className="mt-3">
+        groups.map(({ label, sessions }, i) => (
+          <section key={i} className="mt-3">
             <h2 className="px-2.5 pb-1 text-xs font-medium text-muted">{label}</h2>
             <ul>
               {sessions.map((session) => (

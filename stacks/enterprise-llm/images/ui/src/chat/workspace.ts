@@ -38,6 +38,8 @@ export interface Workspace {
   /** Delete now what was about to be. */
   purge(leaving?: boolean): void;
   start(): Promise<void>;
+  /** After a time in which nothing could be asked: learn what is new, and settle what was left open. */
+  resume(): Promise<void>;
   close(): void;
 }
 
@@ -50,7 +52,7 @@ export function workspace(service: Service, drafts: Drafts, onBegun: (session: S
   const removal = store<Removal | null>(null);
   const chats = new Map<string, Conversation>();
   // The cheapest request that needs both services: the gateway's answer, with a token that auth may have to renew.
-  const connection = link(learnModels, () => void reconnected());
+  const connection = link(learnModels, () => void self.resume());
   let fresh: Conversation | null = null;
   let asking: AbortController | null = null;
   let undo: ReturnType<typeof setTimeout> | undefined;
@@ -116,11 +118,6 @@ export function workspace(service: Service, drafts: Drafts, onBegun: (session: S
       }
     }
     return true;
-  }
-
-  async function reconnected(): Promise<void> {
-    const waiting = [...chats.values(), ...(fresh ? [fresh] : [])].filter((one) => unsettled(one.chat.get()));
-    await Promise.all([list(listing.get().query, null), ...waiting.map((one) => one.reconcile())]);
   }
 
   const self: Workspace = {
@@ -197,6 +194,11 @@ export function workspace(service: Service, drafts: Drafts, onBegun: (session: S
 
     async start() {
       await Promise.all([list("", null), learnModels()]);
+    },
+
+    async resume() {
+      const waiting = [...chats.values(), ...(fresh ? [fresh] : [])].filter((one) => unsettled(one.chat.get()));
+      await Promise.all([list(listing.get().query, null), ...waiting.map((one) => one.reconcile())]);
     },
 
     close() {
