@@ -47,7 +47,7 @@ describe.skipIf(REAL !== null)("the keyboard", () => {
     expect(backend.sessions.at(-1)?.messages[0]?.content).toBe("No mouse\nanywhere");
 
     await page.keyboard.press("Control+k");
-    expect((await focus(page))?.name).toBe("Search the chats");
+    await expect.poll(async () => (await focus(page))?.name).toBe("Search the chats");
     await page.keyboard.type("Pears");
     await page.getByRole("heading", { name: "Found for “Pears”" }).waitFor();
     await page.keyboard.press("Tab");
@@ -78,7 +78,7 @@ describe.skipIf(REAL !== null)("the keyboard", () => {
     await page.keyboard.press("Enter");
     await page.getByText("About Pears.").waitFor();
     await page.keyboard.press("Shift+Escape");
-    expect((await focus(page))?.name).toBe("Message");
+    await expect.poll(async () => (await focus(page))?.name).toBe("Message");
 
     // Round the page once.
     await page.reload();
