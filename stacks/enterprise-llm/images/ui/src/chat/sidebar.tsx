@@ -78,7 +78,7 @@ function SessionList({ workspace, onLeave }: { workspace: Workspace; onLeave: ()
   const listing = useStore(workspace.listing, (value) => value);
   const current = useStore(route, (value) => (value.view === "chat" ? value.id : null));
   const { items, query, phase, next, error } = listing;
-  const groups = query === "" ? byAge(items, new Date()) : [{ label: `Found for “${query}”`, sessions: [...items] }];
+  const groups = query === "" ? byAge(items, new Date()) : [{ label: phase === "loading" ? "Searching…" : `Found for “${query}”`, sessions: [...items] }];
   return (
     <>
       <p className="sr-only" role="status">{query !== "" && phase === "idle" ? `${items.length} chats found` : ""}</p>
