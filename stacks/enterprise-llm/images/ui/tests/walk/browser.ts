@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { expect } from "vitest";
@@ -9,7 +10,7 @@ const HERE = join(import.meta.dirname, "../..");
 /** Real services instead of the stand-in: UI_BASE_URL, UI_EMAIL and UI_PASSWORD. */
 export const REAL = process.env["UI_BASE_URL"] ?? null;
 export const WHO = { email: process.env["UI_EMAIL"] ?? ADMIN.email, password: process.env["UI_PASSWORD"] ?? ADMIN.password };
-const SHOTS = process.env["UI_SHOTS"] ?? join(HERE, "dist/../shots");
+const SHOTS = process.env["UI_SHOTS"] ?? join(tmpdir(), "ui-shots");
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 export async function launch(): Promise<Browser> {
