@@ -71,10 +71,19 @@ interface TurnProps {
   onRetry: (() => void) | null;
 }
 
+const LINE_PX = 26;
+const LINE_CHARACTERS = 80;
+
+/** About how high a text will be: what the browser takes for a message that has not been in sight yet. */
+function height(text: string, around: number): string {
+  const lines = text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / LINE_CHARACTERS)), 0);
+  return `auto ${lines * LINE_PX + around}px`;
+}
+
 const TurnView = memo(function TurnView({ turn, model, faded, onRetry }: TurnProps) {
   if (turn.role === "user") {
     return (
-      <li className="turn user">
+      <li className="turn user" style={{ containIntrinsicSize: height(turn.content, 20) }}>
         <p className="sr-only">You wrote:</p>
         <div className="bubble">{turn.content}</div>
         <div className="actions" title={timeOf(turn.at)}>
@@ -85,7 +94,7 @@ const TurnView = memo(function TurnView({ turn, model, faded, onRetry }: TurnPro
   }
   const end = ENDS[turn.finishReason ?? ""];
   return (
-    <li className={faded ? "turn opacity-45" : "turn"}>
+    <li className={faded ? "turn opacity-45" : "turn"} style={{ containIntrinsicSize: height(turn.content, 40) }}>
       <p className="sr-only">Answer:</p>
       {turn.content === "" ? <p className="text-muted">No text.</p> : <Markdown text={turn.content} />}
       <div className="actions" data-last={onRetry !== null || undefined}>
