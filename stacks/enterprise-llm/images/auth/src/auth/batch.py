@@ -1,0 +1,55 @@
+"""Group commit: what arrives while one batch is under way goes into the next, all of it in one.
+
+auth and gateway hold the same copy of this file; a test compares them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batch(Generic[T, R]):
+    """`await put(item)` is answered by `flush(items)`, which gives a result or an exception for each item, in their order.
+
+    One flush runs at a time. An exception that `flush` raises is every item's. A caller who is cancelled leaves the item
+    in the batch: what was put is done.
+    """
+
+    def __init__(
+        self, flush: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]], *, most: int = 256
+    ) -> None:
+        self._flush = flush
+        self._most = most
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    async def put(self, item: T) -> R:
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                results: Sequence[R | BaseException]
+                try:
+                    results = await self._flush([item for item, _ in batch])
+                except Exception as error:
+                    results = [error] * len(batch)
+                for (_, future), result in zip(batch, results, strict=True):
+                    if future.done():
+                        continue
+                    if isinstance(result, BaseException):
+                        future.set_exception(result)
+                    else:
+                        future.set_result(result)
+        finally:
+            self._worker = None

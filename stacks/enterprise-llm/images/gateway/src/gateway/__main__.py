@@ -1,0 +1,34 @@
+"""python -m gateway"""
+
+from __future__ import annotations
+
+import sys
+
+from . import settings as given
+from .app import Application
+from .environment import SettingsError
+from .serve import serve
+from .web import log_to_stdout
+
+
+def main() -> None:
+    try:
+        settings = given.from_environment()
+    except SettingsError as error:
+        sys.exit(f"gateway: {error}")
+    log_to_stdout(settings.log_level)
+    application = Application(settings)
+    serve(
+        application.asgi,
+        host=settings.host,
+        port=settings.port,
+        trusted_proxies=settings.trusted_proxies,
+        on_term=application.drain,
+        drain_delay=settings.drain_delay_seconds,
+        # a little more than what is under way gets, so that it is stopped from inside, and stored
+        drain_seconds=settings.drain_seconds + 5,
+    )
+
+
+if __name__ == "__main__":
+    main()

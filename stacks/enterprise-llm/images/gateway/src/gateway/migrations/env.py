@@ -1,0 +1,8 @@
+"""Run by migrate.py, which gives the connection and holds the lock."""
+
+from alembic import context
+from gateway.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()
