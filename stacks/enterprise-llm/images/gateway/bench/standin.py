@@ -13,7 +13,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 WORDS = ("This", " is", " the", " stand-in", ",", " no", " model", ".")
 MODELS = ("standin:latest", "broken:latest", "failing:latest", "loading:latest", "silent:latest")
@@ -28,6 +28,7 @@ class Standin:
         self.tokens = tokens
         self.loading_seconds = 3.0
         self.asked: list[dict[str, Any]] = []
+        self.any_model = False
         self.running = 0
         self.left = 0
         self.server: asyncio.Server | None = None
@@ -53,9 +54,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._standin.connections.add(transport)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none of asyncio's
+        self._standin.connections.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._standin.connections.discard(self._transport)
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         asked = json.loads(body)
         self._standin.asked.append(asked)
         model = asked["model"] if ":" in asked["model"] else f"{asked['model']}:latest"
-        if model not in MODELS:
+        if model not in MODELS and not self._standin.any_model:
             return self._whole(404, json.dumps({"error": f"model '{model}' not found"}).encode())
         return Talk(self, self._standin, asked, model, openai=what.startswith("POST /v1")).begin()
 

@@ -149,6 +149,7 @@ def server() -> Iterator[Model]:
 def model(server: Model) -> Iterator[Model]:
     """The stand-in as it is in the beginning."""
     server.standin.ms, server.standin.tokens, server.standin.loading_seconds = 5, 8, 3
+    server.standin.any_model = False
     server.standin.asked.clear()
     yield server
     server.down()

@@ -142,29 +142,34 @@ class Gateway:
         await call.send({"type": "http.response.body", "body": text})
 
 
+def events(*names: str) -> dict[str, object]:
+    """The schema of each event of a stream; without names, events have none."""
+    properties: dict[str, object] = {"data": {"type": "string", "contentMediaType": "application/json"}}
+    if names:
+        properties["event"] = {"enum": list(names)}
+    return {"text/event-stream": {"schema": {"type": "object", "properties": properties, "required": [*properties]}}}
+
+
 def operations(g: Gateway) -> list[Operation]:
     get, post, patch, delete = "GET", "POST", "PATCH", "DELETE"
     session = "/api/sessions/{id:uuid}"
     counted: Any = {"access": g.user, "headers": ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")}
-    chatting: Any = {
-        **counted,
-        "access": g.chatter,
-        "limit": g.settings.max_body_bytes,
-        "media": {200: {"text/event-stream": {"schema": {"type": "string"}}}},
-    }
+    chatting: Any = {**counted, "access": g.chatter, "limit": g.settings.max_body_bytes}
+    spoken: Any = {**chatting, "media": {200: events("session", "token", "done", "error")}}
     like_openai: Any = {"failure": v1.V1Failure}
+    completing: Any = {**chatting, **like_openai, "media": {200: events()}}
     plain = {200: {"text/plain": {"schema": {"type": "string"}}}}
     asks = (403, 404, 413, 422, 429)
     return [
         Operation(get, "/api/models", g.models, "Models to choose from", {200: Models}, (403, 429), **counted),
-        Operation(post, "/api/chat", g.chat.chat, "Ask", {200: ChatAnswer}, asks, **chatting),
-        Operation(post, f"{session}/retry", g.chat.retry, "Answer again", {200: ChatAnswer}, (*asks, 409), **chatting),
+        Operation(post, "/api/chat", g.chat.chat, "Ask", {200: ChatAnswer}, asks, **spoken),
+        Operation(post, f"{session}/retry", g.chat.retry, "Answer again", {200: ChatAnswer}, (*asks, 409), **spoken),
         Operation(get, "/api/sessions", g.history.list_sessions, "My sessions", {200: h.Sessions}, (403, 429), **counted),
         Operation(get, session, g.history.get_session, "A session", {200: h.Conversation}, (403, 404, 429), **counted),
         Operation(patch, session, g.history.rename_session, "Rename", {200: h.Renamed}, (403, 404, 429), **counted),
         Operation(delete, session, g.history.delete_session, "Delete", {204: None}, (403, 404, 429), **counted),
         Operation(get, "/v1/models", g.v1.list_models, "Models", {200: v1.Models}, (403, 429), **counted, **like_openai),
-        Operation(post, "/v1/chat/completions", g.v1.create_completion, "Ask", {200: v1.Completion}, asks, **chatting, **like_openai),
+        Operation(post, "/v1/chat/completions", g.v1.create_completion, "Ask", {200: v1.Completion}, asks, **completing),
         Operation(get, "/healthz", g.healthz, "Whether the process runs", {200: Health}, quiet=True),
         Operation(get, "/readyz", g.readyz, "Whether it can work", {200: Health}, (503,), quiet=True),
         Operation(get, "/metrics", g.metrics_text, "For Prometheus", {200: None}, media=plain, quiet=True),

@@ -1,5 +1,8 @@
 """Sessions and messages in Postgres. What returns is on its disk.
 
+Each write is one statement that commits itself: a transaction of several takes as many turns to the database and back, and
+was most of what the gateway added to the first token. What waits at the same time is written together.
+
 Every piece of work can be done twice with the same result (ids are made here), so that it is simply done again when the
 connection breaks, also when nobody knows whether the commit arrived.
 """
@@ -19,7 +22,6 @@ import msgspec
 import psycopg
 import sqlalchemy as sa
 from msgspec import Meta
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -88,6 +90,60 @@ Cursor = Annotated[str, Meta(pattern=r"^([0-9]{16}\.[0-9a-f]{32})?$")]
 COLUMNS = (sessions.c.id, sessions.c.title, sessions.c.model, sessions.c.created_at, sessions.c.updated_at)
 
 
+BEGIN = sa.text("""
+    WITH given AS (
+        SELECT * FROM unnest(
+            CAST(:id AS uuid[]), CAST(:owner AS text[]), CAST(:title AS text[]), CAST(:model AS text[]),
+            CAST(:at AS timestamptz[]), CAST(:message AS uuid[]), CAST(:content AS text[])
+        ) AS given (id, owner, title, model, at, message, content)
+    ), new AS (
+        INSERT INTO sessions (id, owner, title, model, created_at, updated_at)
+        SELECT id, owner, title, model, at, at FROM given ON CONFLICT DO NOTHING
+    )
+    INSERT INTO messages (id, session_id, role, content, created_at)
+    SELECT message, id, 'user', content, at FROM given ON CONFLICT DO NOTHING
+""")
+"""New sessions with their first messages."""
+
+APPEND = sa.text("""
+    WITH mine AS (
+        UPDATE sessions SET updated_at = :at, model = COALESCE(NULLIF(CAST(:model AS text), ''), model)
+        WHERE id = :session AND owner = :owner RETURNING id, title, model, created_at, updated_at
+    ), new AS (
+        INSERT INTO messages (id, session_id, role, content, created_at)
+        SELECT CAST(:id AS uuid), id, 'user', CAST(:content AS text), CAST(:at AS timestamptz) FROM mine
+        ON CONFLICT DO NOTHING
+    )
+    SELECT * FROM mine
+""")
+"""A message at the end of one's own session; no row if there is none."""
+
+ANSWER = sa.text("""
+    WITH given AS (
+        SELECT * FROM unnest(
+            CAST(:id AS uuid[]), CAST(:session AS uuid[]), CAST(:content AS text[]), CAST(:model AS text[]),
+            CAST(:finish AS text[]), CAST(:prompt AS integer[]), CAST(:completion AS integer[]),
+            CAST(:at AS timestamptz[]), CAST(:replaces AS uuid[])
+        ) AS given (id, session, content, model, finish, prompt, completion, at, replaces)
+    ), there AS (
+        -- in the same order everywhere, so that two replicas do not wait for each other
+        SELECT id FROM sessions WHERE id IN (SELECT session FROM given) ORDER BY id FOR UPDATE
+    ), replaced AS (
+        DELETE FROM messages USING given WHERE messages.id = given.replaces
+    ), new AS (
+        INSERT INTO messages
+            (id, session_id, role, content, model, finish_reason, prompt_tokens, completion_tokens, created_at)
+        SELECT given.id, session, 'assistant', content, model, finish, prompt, completion, at
+        FROM given JOIN there ON there.id = session ON CONFLICT DO NOTHING
+    ), touched AS (
+        UPDATE sessions SET updated_at = given.at, model = given.model
+        FROM given JOIN there ON there.id = given.session WHERE sessions.id = given.session
+    )
+    SELECT id FROM there
+""")
+"""Answers, to sessions that are still there; those sessions."""
+
+
 def as_session(row: Any) -> Session:
     return msgspec.convert(row._mapping, Session)
 
@@ -103,6 +159,7 @@ class Store:
             max_overflow=0,
             pool_timeout=max(1, settings.db_wait_seconds),
             pool_recycle=1800,
+            isolation_level="AUTOCOMMIT",
             hide_parameters=True,  # errors must not show what people wrote
             connect_args={
                 "connect_timeout": 3,
@@ -145,7 +202,7 @@ class Store:
         await self._engine.dispose()
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[R]]) -> R:
-        """Do `work` in a transaction, again if the database goes away meanwhile. Raises Problem 503 when it stays away."""
+        """Do `work`, and do it again if the database goes away meanwhile. Raises Problem 503 when it stays away."""
         if not self.ready:
             raise Problem(503, "starting", "The service is starting.", retry_after=2)
         loop = asyncio.get_running_loop()
@@ -153,7 +210,7 @@ class Store:
         pause = 0.05
         while True:
             try:
-                async with self._engine.begin() as connection:
+                async with self._engine.connect() as connection:
                     return await work(connection)
             except (DBAPIError, PoolTimeout, OSError) as error:
                 if not passing(error) or loop.time() > deadline:
@@ -176,16 +233,14 @@ class Store:
             question = Question(owner, session, uuid.uuid4(), [Turn("user", text)])
             await self._new.put(question)
             return question
-        message = {"id": uuid.uuid4(), "role": "user", "content": text, "created_at": now, "session_id": session_id}
+        message_id = uuid.uuid4()
+        place = {"session": session_id, "owner": owner, "model": model, "id": message_id, "content": text, "at": now}
 
         async def work(db: AsyncConnection) -> Question:
-            touch = sa.update(sessions).where(sessions.c.id == session_id, sessions.c.owner == owner)
-            values: dict[str, object] = {"updated_at": now, **({"model": model} if model else {})}
-            row = (await db.execute(touch.values(values).returning(*COLUMNS))).one_or_none()
+            row = (await db.execute(APPEND, place)).one_or_none()
             if row is None:
                 raise no_session()
-            await db.execute(insert(messages).on_conflict_do_nothing(), [message])
-            return Question(owner, as_session(row), message["id"], await history(db, session_id))  # type: ignore[arg-type]
+            return Question(owner, as_session(row), message_id, await history(db, session_id))
 
         return await self.run(work)
 
@@ -213,45 +268,31 @@ class Store:
         return await self._answers.put(answer)
 
     async def _insert_new(self, questions: Sequence[Question]) -> Sequence[None]:
-        new = [{**msgspec.structs.asdict(q.session), "owner": q.owner} for q in questions]
-        first = [
-            {"id": q.message_id, "session_id": q.session.id, "role": "user", "content": q.turns[0].content,
-             "created_at": q.session.created_at}
-            for q in questions
-        ]  # fmt: skip
-
-        async def work(db: AsyncConnection) -> None:
-            await db.execute(insert(sessions).on_conflict_do_nothing(), new)
-            await db.execute(insert(messages).on_conflict_do_nothing(), first)
-
-        await self.run(work)
+        new = {
+            "id": [q.session.id for q in questions],
+            "owner": [q.owner for q in questions],
+            "title": [q.session.title for q in questions],
+            "model": [q.session.model for q in questions],
+            "at": [q.session.created_at for q in questions],
+            "message": [q.message_id for q in questions],
+            "content": [q.turns[0].content for q in questions],
+        }
+        await self.run(lambda db: db.execute(BEGIN, new))
         return [None] * len(questions)
 
     async def _insert_answers(self, answers: Sequence[Answer]) -> Sequence[bool]:
-        ordered = sorted(answers, key=lambda a: a.question.session.id)  # the same order everywhere: no deadlock
-
-        async def work(db: AsyncConnection) -> set[UUID]:
-            ids = [a.question.session.id for a in ordered]
-            lock = sa.select(sessions.c.id).where(sessions.c.id.in_(ids)).order_by(sessions.c.id).with_for_update()
-            there = {row.id for row in await db.execute(lock)}
-            stored = [a for a in ordered if a.question.session.id in there]
-            if not stored:
-                return there
-            replaced = [a.question.replaces for a in stored if a.question.replaces]
-            if replaced:
-                await db.execute(sa.delete(messages).where(messages.c.id.in_(replaced)))
-            await db.execute(insert(messages).on_conflict_do_nothing(), [row_of(a) for a in stored])
-            touch = sa.update(sessions).where(sessions.c.id == sa.bindparam("session"))
-            await db.execute(
-                touch.values(updated_at=sa.bindparam("at"), model=sa.bindparam("with_model")),
-                [
-                    {"session": a.question.session.id, "at": a.at, "with_model": a.question.session.model}
-                    for a in stored
-                ],
-            )
-            return there
-
-        there = await self.run(work)
+        given = {
+            "id": [a.id for a in answers],
+            "session": [a.question.session.id for a in answers],
+            "content": [a.content for a in answers],
+            "model": [a.question.session.model for a in answers],
+            "finish": [a.finish for a in answers],
+            "prompt": [a.usage.prompt_tokens for a in answers],
+            "completion": [a.usage.completion_tokens for a in answers],
+            "at": [a.at for a in answers],
+            "replaces": [a.question.replaces for a in answers],
+        }
+        there = {row.id for row in await self.run(lambda db: rows(db, ANSWER.bindparams(**given)))}
         return [a.question.session.id in there for a in answers]
 
     # --- sessions ------------------------------------------------------------------------------------------------------
@@ -345,17 +386,3 @@ async def history(db: AsyncConnection, session_id: UUID) -> list[Turn]:
     select = sa.select(messages.c.role, messages.c.content).where(messages.c.session_id == session_id)
     found = await rows(db, select.order_by(messages.c.position.desc()).limit(HISTORY_ROWS))
     return [Turn(row.role, row.content) for row in reversed(found)]
-
-
-def row_of(answer: Answer) -> dict[str, object]:
-    return {
-        "id": answer.id,
-        "session_id": answer.question.session.id,
-        "role": "assistant",
-        "content": answer.content,
-        "model": answer.question.session.model,
-        "finish_reason": answer.finish,
-        "prompt_tokens": answer.usage.prompt_tokens,
-        "completion_tokens": answer.usage.completion_tokens,
-        "created_at": answer.at,
-    }

@@ -169,7 +169,8 @@ class Verifier:
         if revoked is not None and (claims.sub in revoked.users or claims.sid in revoked.logins):
             raise refused()
         domains = self._settings.allowed_domains
-        if domains and claims.email.lower().rpartition("@")[2] not in domains:
+        _, at, domain = claims.email.lower().rpartition("@")
+        if domains and not (at and domain in domains):
             raise Problem(403, "domain_not_allowed", "Accounts of this e-mail domain may not use this service.")
         return claims
 
