@@ -7,7 +7,7 @@ PURE := tests --ignore=tests/lab --ignore=tests/faults --ignore=tests/e2e
 EMULATED := tests/lab/test_data_encryption.py
 PYTEST := PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN)/pytest -q
 
-.PHONY: help setup check test test-pure test-lab test-encryption test-ui demo bench picture faults e2e-real clean
+.PHONY: help setup check test test-pure test-lab test-encryption test-images test-ui demo bench picture faults e2e-real clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,6 +36,9 @@ test-lab: setup  ## The tests on real hosts, in the lab
 test-encryption: setup  ## The encrypted data volume, on a host with a kernel of its own (slow)
 	@scripts/engine.sh
 	$(PYTEST) $(EMULATED)
+
+test-images: setup  ## The tests of the stack enterprise-llm's own services, with a real Postgres and Redis (minutes)
+	@scripts/test-images.sh
 
 test: check  ## Everything but the slow suites (faults, e2e-real)
 	@if scripts/engine.sh; then $(BIN)/python scripts/judges.py && $(PYTEST) -n 2 $(PURE) && $(PYTEST) tests/lab $(EMULATED:%=--ignore=%); \

@@ -15,6 +15,25 @@ case ${1:-} in
     *) services="auth gateway" ;;
 esac
 
+# Postgres and Redis are installed where we may, but not started: the tests start their own. Without them tests are skipped.
+install() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+    printf 'images: installing %s\n' "$*"
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$@" >/dev/null
+}
+missing=
+command -v redis-server >/dev/null || missing=redis-server
+for bin in /usr/lib/postgresql/*/bin/postgres; do [ -x "$bin" ] || missing="$missing postgresql"; done
+# shellcheck disable=SC2086  # a list of package names
+if [ -n "$missing" ]; then install $missing; fi
+
 for service in $services; do
     venv=$PWD/.venv/images/$service
     lock=$images/$service/requirements-dev.lock

@@ -1,9 +1,9 @@
-"""A stand-in for a model server, not a model: it speaks Ollama's and OpenAI's chat APIs and says the same labelled words.
+"""A stand-in for a model server, not a model: it speaks Ollama's and OpenAI's chat APIs, always in the same words.
 
     python standin.py PORT [--ms 20] [--tokens 100]
 
-What the name of a model begins with says how it behaves: `standin` answers, `broken` breaks off in the middle, `failing`
-says an error in the middle, `loading` takes `loading_seconds` to begin, `silent` never ends.
+What the name of a model begins with says how it behaves: `standin` answers, `broken` breaks off in the middle,
+`failing` says an error in the middle, `loading` takes `loading_seconds` to begin, `silent` never ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Standin:
-    """One server. `asked` holds what it was asked, `running` how many answers are under way, `left` how many clients left."""
+    """One server: what it was asked, how many answers are under way, how many clients left early."""
 
     def __init__(self, *, ms: float = 20, tokens: int = 8) -> None:
         self.ms = ms
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none of asyncio's
         self._standin.connections.add(self._transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._standin.connections.discard(self._transport)
         if self._timer is not None:
             self._timer.cancel()
@@ -167,31 +167,30 @@ class Talk:
         word = WORDS[self._said % len(WORDS)]
         self._said += 1
         if self._openai:
-            choice = f'{{"index":0,"delta":{{"role":"assistant","content":"{word}"}},"finish_reason":null}}'
-            self._c._chunk(
-                f'data: {{"id":"s","object":"chat.completion.chunk","created":1,"model":"{self._model}","choices":[{choice}]}}\n\n'.encode()
-            )
+            self._event(f'{{"index":0,"delta":{{"role":"assistant","content":"{word}"}},"finish_reason":null}}')
         else:
-            self._c._chunk(
-                f'{{"model":"{self._model}","created_at":"2026-01-01T00:00:00Z","message":{{"role":"assistant","content":"{word}"}},"done":false}}\n'.encode()
-            )
+            self._line(f'"message":{{"role":"assistant","content":"{word}"}},"done":false')
         self._next += self._pace
         return self._c._later(max(0, self._next - asyncio.get_running_loop().time()), self._word)
 
     def _last(self) -> None:
         reason = "length" if self._cut else "stop"
         if self._openai:
-            choice = f'{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}'
             usage = f'{{"prompt_tokens":5,"completion_tokens":{self._tokens},"total_tokens":{5 + self._tokens}}}'
-            self._c._chunk(
-                f'data: {{"id":"s","object":"chat.completion.chunk","created":1,"model":"{self._model}","choices":[{choice}],"usage":{usage}}}\n\ndata: [DONE]\n\n'.encode()
-            )
+            self._event(f'{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}', f',"usage":{usage}')
+            self._c._chunk(b"data: [DONE]\n\n")
         else:
-            self._c._chunk(
-                f'{{"model":"{self._model}","message":{{"role":"assistant","content":""}},"done":true,"done_reason":"{reason}","prompt_eval_count":5,"eval_count":{self._tokens}}}\n'.encode()
-            )
+            counts = f'"prompt_eval_count":5,"eval_count":{self._tokens}'
+            self._line(f'"message":{{"role":"assistant","content":""}},"done":true,"done_reason":"{reason}",{counts}')
         self._c._chunk(b"")
         self._c._end()
+
+    def _event(self, choice: str, more: str = "") -> None:
+        head = f'"id":"s","object":"chat.completion.chunk","created":1,"model":"{self._model}"'
+        self._c._chunk(f'data: {{{head},"choices":[{choice}]{more}}}\n\n'.encode())
+
+    def _line(self, rest: str) -> None:
+        self._c._chunk(f'{{"model":"{self._model}","created_at":"2026-01-01T00:00:00Z",{rest}}}\n'.encode())
 
     def _at_once(self) -> None:
         self._c._end()

@@ -16,7 +16,8 @@ def test_schemathesis_finds_nothing(gateway: Running, model: Model, who: str, tm
     token = gateway.issuer.token() if who == "ada" else "no-token"
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run", f"{gateway.url}/api/openapi.json",
-        "--header", f"Authorization: Bearer {token}", "--max-examples", "8", "--seed", "1", "--workers", "2", "--no-color",
+        "--header", f"Authorization: Bearer {token}", "--max-examples", "8", "--seed", "1",
+        "--workers", "2", "--no-color",
     ]  # fmt: skip
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]

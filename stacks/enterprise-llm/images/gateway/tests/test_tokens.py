@@ -82,7 +82,8 @@ def test_forged_tokens_are_refused(gateway: Running, issuer: Issuer, how: str) -
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic YTpi", "Bearer a.b.c", "Bearer " + "x" * 5000])
 def test_no_token_at_all(gateway: Running, header: str) -> None:
-    answer = httpx.get(f"{gateway.url}/api/models", headers={"authorization": header} if header else {}, trust_env=False)
+    headers = {"authorization": header} if header else {}
+    answer = httpx.get(f"{gateway.url}/api/models", headers=headers, trust_env=False)
     assert answer.status_code == 401 and answer.json()["error"]["code"] == "invalid_token"
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
@@ -177,7 +178,8 @@ def published(tmp_path: Path) -> Iterator[Published]:
 
 def test_keys_from_a_url(start: Start, tmp_path: Path, published: Published) -> None:
     issuer = Issuer(tmp_path)
-    gateway = start(JWKS_FILE="", REVOKED_FILE="", JWKS_URL=f"{published.url}/jwks", REVOKED_URL=f"{published.url}/revoked")
+    urls = {"JWKS_URL": f"{published.url}/jwks", "REVOKED_URL": f"{published.url}/revoked"}
+    gateway = start(JWKS_FILE="", REVOKED_FILE="", **urls)
     assert status(gateway, issuer.token()) == 200
     # key ids that are made up do not hammer the service
     began, many = time.monotonic(), published.asked.count("/jwks")

@@ -1,4 +1,4 @@
-"""What the gateway lives among, for tests and the bench: a real Postgres, a real Redis, and keys to sign tokens with."""
+"""What the gateway lives among, for tests and the bench: a real Postgres, a real Redis, keys to sign tokens."""
 
 from __future__ import annotations
 

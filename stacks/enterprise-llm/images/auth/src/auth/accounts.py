@@ -135,7 +135,7 @@ class Directory:
         return await self.document.change(edit)
 
     def page(self, query: str, limit: int, after: str) -> tuple[list[User], str | None]:
-        """Users by e-mail, those whose e-mail or name holds `query`, from behind `after`; and where the next page begins."""
+        """Users by e-mail, those that hold `query` in it or in the name, behind `after`; where the next page begins."""
         needle = query.casefold()
         found = sorted(
             (account.email, identity)

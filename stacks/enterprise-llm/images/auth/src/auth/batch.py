@@ -14,10 +14,10 @@ R = TypeVar("R")
 
 
 class Batch(Generic[T, R]):
-    """`await put(item)` is answered by `flush(items)`, which gives a result or an exception for each item, in their order.
+    """`await put(item)` is answered by `flush(items)`: a result or an exception for each item, in their order.
 
-    One flush runs at a time. An exception that `flush` raises is every item's. A caller who is cancelled leaves the item
-    in the batch: what was put is done.
+    One flush runs at a time. An exception that `flush` raises is every item's. A caller who is cancelled leaves the
+    item in the batch: what was put is done.
     """
 
     def __init__(

@@ -24,9 +24,9 @@ Edit = Callable[[D], Any]
 class Document(Generic[D]):
     """A file of the type `kind`; a missing one is as `kind()`.
 
-    `read()` costs a stat when nothing changed. `change(edit)` runs `edit` on a copy of its own, under the lock, and returns
-    when the file is on the disk (`durable`) or at least in place. Edits that wait are written together. An edit that
-    refuses raises Problem before it has changed anything.
+    `read()` costs a stat if nothing changed. `change(edit)` runs `edit` on a copy of its own, under the lock, and
+    returns when the file is on the disk (`durable`) or at least in place. Edits that wait are written together. An edit
+    that refuses raises Problem before it has changed anything.
     """
 
     def __init__(self, path: Path, kind: type[D], *, durable: bool = True) -> None:

@@ -1,7 +1,7 @@
 """Signing keys and access tokens: RS256, 4096 bits.
 
-A new key is published KEY_LEAD_SECONDS before it signs, so that whoever verifies knows it in time; an old one verifies until
-its last token has run out.
+A new key is published KEY_LEAD_SECONDS before it signs, so that whoever verifies knows it in time; an old one verifies
+until its last token has run out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Logins: each has a family of refresh tokens, of which the latest is good, and the one before it for a short while.
 
-A token is sid.generation.mac; the key of the mac is the login's own. So the successor of a token is always the same one:
+A token is sid.generation.mac; the key of the mac is the login's own. So the successor of a token is always the same:
 two tabs that refresh at once, or an answer that got lost, do not end a login. An older token does: somebody copied it.
 """
 

@@ -5,119 +5,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
-from .accounts import Account, Directory, Email, Name, NewPassword, Role, User, canonical, domain_of, public
+from .accounts import Account, Directory, User, canonical, domain_of, public
 from .api import Call, Reply, path_id
 from .document import replace
 from .keys import JWKS, Claims, Keyring, invalid_token
 from .logins import Register
 from .passwords import Passwords
 from .settings import Settings
+from .shapes import (
+    ChangeUserBody,
+    Config,
+    Health,
+    LoggedIn,
+    LoginBody,
+    NewUserBody,
+    PasswordBody,
+    RefreshBody,
+    RegisterBody,
+    Registration,
+    Revoked,
+    RotateBody,
+    Rotated,
+    Users,
+    UsersQuery,
+)
 from .throttle import Throttle
 from .web import Problem
 
 log = logging.getLogger("auth")
 COOKIE = "refresh"
-Token = Annotated[str, Meta(max_length=200)]
-
-
-class LoginBody(msgspec.Struct, forbid_unknown_fields=True):
-    email: Annotated[str, Meta(max_length=254)]
-    password: Annotated[str, Meta(max_length=256)]
-    cookie: bool = True
-
-
-class RefreshBody(msgspec.Struct, forbid_unknown_fields=True):
-    refresh_token: Token
-
-
-class RegisterBody(msgspec.Struct, forbid_unknown_fields=True):
-    email: Email
-    password: NewPassword
-    name: Name
-
-
-class PasswordBody(msgspec.Struct, forbid_unknown_fields=True):
-    current: Annotated[str, Meta(max_length=256)]
-    new: NewPassword
-
-
-class NewUserBody(msgspec.Struct, forbid_unknown_fields=True):
-    email: Email
-    password: NewPassword
-    name: Name
-    role: Role = "user"
-
-
-class ChangeUserBody(msgspec.Struct, forbid_unknown_fields=True):
-    disabled: bool | None = None
-    role: Role | None = None
-    name: Name | None = None
-
-
-class RotateBody(msgspec.Struct, forbid_unknown_fields=True):
-    """`revoke_old`: the old keys are good for nothing from now on, as after a theft."""
-
-    revoke_old: bool = False
-
-
-class UsersQuery(msgspec.Struct):
-    query: Annotated[str, Meta(max_length=254)] = ""
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
-    cursor: Annotated[str, Meta(max_length=400)] = ""
-
-
-class LoggedIn(msgspec.Struct):
-    """Logged in. `refresh_token` only for programs that asked for no cookie."""
-
-    access_token: str
-    token_type: str
-    expires_in: int
-    user: User
-    refresh_token: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class Users(msgspec.Struct):
-    """A page of users, by e-mail. `next` is the cursor of the next page."""
-
-    users: list[User]
-    next: str | None
-
-
-class Rotated(msgspec.Struct):
-    """The new key, and when it begins to sign (seconds since 1970)."""
-
-    kid: str
-    signs_from: int
-
-
-class Registration(msgspec.Struct):
-    open: bool
-    domains: list[str]
-
-
-class Config(msgspec.Struct):
-    """What a log-in page has to know."""
-
-    name: str
-    registration: Registration
-
-
-class Revoked(msgspec.Struct):
-    """Tokens to refuse before they run out: those of disabled users (sub → since) and of ended logins (sid → until)."""
-
-    users: dict[str, int]
-    logins: dict[str, int]
-
-
-class Health(msgspec.Struct):
-    """How it is."""
-
-    status: str
 
 
 class Service:
@@ -138,7 +57,7 @@ class Service:
         self.passwords = Passwords()
         self._publishing = asyncio.Lock()
 
-    # --- what runs beside the requests -----------------------------------------------------------------------------
+    # --- what runs beside the requests ---------------------------------------
 
     async def start(self) -> None:
         await self.keyring.ensure()
@@ -176,7 +95,7 @@ class Service:
         disabled = {key: int(user.disabled_at) for key, user in users.items() if user.disabled_at is not None}
         return Revoked(disabled, self.logins.ended())
 
-    # --- who asks ----------------------------------------------------------------------------------------------------
+    # --- who asks ------------------------------------------------------------
 
     async def signed_in(self, call: Call) -> None:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
@@ -194,7 +113,7 @@ class Service:
         if who(call)[1].role != "admin":
             raise Problem(403, "forbidden", "Only admins may do this.")
 
-    # --- logins ------------------------------------------------------------------------------------------------------
+    # --- logins --------------------------------------------------------------
 
     async def login(self, call: Call, body: LoginBody) -> Reply:
         attempt = await self.throttle.enter(account=canonical(body.email), address=call.address)
@@ -254,7 +173,7 @@ class Service:
         digest = await self.passwords.hash(body.password)
         return Reply(await self.directory.add(body.email, body.name, "user", digest), 201)
 
-    # --- admin -------------------------------------------------------------------------------------------------------
+    # --- admin ---------------------------------------------------------------
 
     async def list_users(self, call: Call, query: UsersQuery) -> Reply:
         users, last = self.directory.page(query.query, query.limit, after=query.cursor)
@@ -278,7 +197,7 @@ class Service:
         log.info("a new signing key", extra={"fields": {"kid": kid, "user": who(call)[0].sub}})
         return Reply(Rotated(kid, int(signs_from)))
 
-    # --- public ------------------------------------------------------------------------------------------------------
+    # --- public --------------------------------------------------------------
 
     async def config(self, call: Call) -> Reply:
         domains = list(self.settings.registration_domains)
@@ -303,7 +222,7 @@ class Service:
             raise Problem(503, "no_keys", "There is no signing key yet.", retry_after=2)
         return Reply(Health("ready"))
 
-    # --- parts -------------------------------------------------------------------------------------------------------
+    # --- parts ---------------------------------------------------------------
 
     async def _session(self, user: User, sid: str, token: str, *, cookie: bool) -> Reply:
         access = await self.keyring.sign(user, sid)
@@ -329,7 +248,7 @@ def who(call: Call) -> tuple[Claims, Account]:
 
 
 def cookie_of(call: Call) -> str:
-    """The refresh token of the cookie. Raises Problem 403 if another site's page sends it: a sub-domain is 'same site'."""
+    """The refresh token of the cookie. Raises Problem 403 if another site's page sends it, also a sub-domain's."""
     if call.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Problem(403, "cross_site", "Only this site's own pages may do this.")
     for part in call.headers.get("cookie", "").split(";"):

@@ -94,7 +94,7 @@ class Gateway:
         self.metrics.draining.set(1)
         await self.streams.finish(after=self.settings.drain_delay_seconds + self.settings.drain_seconds)
 
-    # --- who asks ------------------------------------------------------------------------------------------------------
+    # --- who asks ------------------------------------------------------------
 
     async def user(self, call: Call) -> None:
         await self._counted(call, "request", self.settings.requests_per_minute)
@@ -113,7 +113,7 @@ class Gateway:
         count.check()
         call.scope["extra_headers"] = count.headers
 
-    # --- small operations ----------------------------------------------------------------------------------------------
+    # --- small operations ----------------------------------------------------
 
     async def models(self, call: Call) -> Reply:
         names = await self.engine.models()
@@ -152,28 +152,29 @@ def events(*names: str) -> dict[str, object]:
 
 def operations(g: Gateway) -> list[Operation]:
     get, post, patch, delete = "GET", "POST", "PATCH", "DELETE"
-    session = "/api/sessions/{id:uuid}"
+    sessions, session, completions = "/api/sessions", "/api/sessions/{id:uuid}", "/v1/chat/completions"
     counted: Any = {"access": g.user, "headers": ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")}
     chatting: Any = {**counted, "access": g.chatter, "limit": g.settings.max_body_bytes}
     spoken: Any = {**chatting, "media": {200: events("session", "token", "done", "error")}}
     like_openai: Any = {"failure": v1.V1Failure}
     completing: Any = {**chatting, **like_openai, "media": {200: events()}}
+    v1_counted: Any = {**counted, **like_openai}
     plain = {200: {"text/plain": {"schema": {"type": "string"}}}}
     asks = (403, 404, 413, 422, 429)
     return [
         Operation(get, "/api/models", g.models, "Models to choose from", {200: Models}, (403, 429), **counted),
         Operation(post, "/api/chat", g.chat.chat, "Ask", {200: ChatAnswer}, asks, **spoken),
         Operation(post, f"{session}/retry", g.chat.retry, "Answer again", {200: ChatAnswer}, (*asks, 409), **spoken),
-        Operation(get, "/api/sessions", g.history.list_sessions, "My sessions", {200: h.Sessions}, (403, 429), **counted),
+        Operation(get, sessions, g.history.list_sessions, "My sessions", {200: h.Sessions}, (403, 429), **counted),
         Operation(get, session, g.history.get_session, "A session", {200: h.Conversation}, (403, 404, 429), **counted),
         Operation(patch, session, g.history.rename_session, "Rename", {200: h.Renamed}, (403, 404, 429), **counted),
         Operation(delete, session, g.history.delete_session, "Delete", {204: None}, (403, 404, 429), **counted),
-        Operation(get, "/v1/models", g.v1.list_models, "Models", {200: v1.Models}, (403, 429), **counted, **like_openai),
-        Operation(post, "/v1/chat/completions", g.v1.create_completion, "Ask", {200: v1.Completion}, asks, **completing),
+        Operation(get, "/v1/models", g.v1.list_models, "Models", {200: v1.Models}, (403, 429), **v1_counted),
+        Operation(post, completions, g.v1.create_completion, "Ask", {200: v1.Completion}, asks, **completing),
         Operation(get, "/healthz", g.healthz, "Whether the process runs", {200: Health}, quiet=True),
         Operation(get, "/readyz", g.readyz, "Whether it can work", {200: Health}, (503,), quiet=True),
         Operation(get, "/metrics", g.metrics_text, "For Prometheus", {200: None}, media=plain, quiet=True),
-    ]  # fmt: skip
+    ]
 
 
 class Application:
@@ -204,7 +205,7 @@ class Application:
         table = operations(self._gateway)
         document = msgspec.json.encode(openapi("gateway", "1.0.0", table))
 
-        async def openapi_json(call: Call) -> Reply:
+        async def openapi_json(_call: Call) -> Reply:
             return Reply(msgspec.Raw(document))
 
         table.append(Operation("GET", "/api/openapi.json", openapi_json, "This document", {200: dict}))

@@ -15,8 +15,9 @@ from .api import Call, Reply, path_id
 from .context import fit, title_of, tokens_of
 from .engine import Engine, ModelError, Piece, Turn, unavailable
 from .metrics import Metrics
+from .records import Answer, Finish, Question, Session, Usage
 from .settings import Settings
-from .store import Answer, Finish, Question, Session, Store, Usage
+from .store import Store
 from .streams import Out, Streams, encode, event
 from .web import Problem
 
@@ -45,7 +46,7 @@ class AnswerMessage(msgspec.Struct):
 
 
 class ChatAnswer(msgspec.Struct):
-    """The answer; `session` says how the conversation stands now. As a stream: events session, token…, done or error."""
+    """The answer; `session` is as it is now. As a stream: the events session, token…, then done or error."""
 
     session: Session
     message: AnswerMessage

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from .api import Call, Reply, path_id
-from .store import Cursor, Message, Session, Store
+from .records import Cursor, Message, Session
+from .store import Store
 
 Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 

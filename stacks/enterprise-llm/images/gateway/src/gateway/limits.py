@@ -39,7 +39,7 @@ return tostring(full - now)
 
 @dataclass(frozen=True)
 class Count:
-    """One request counted against `limit` a minute. `used` seconds of the period are spent; negative if it was refused."""
+    """One request against `limit` a minute. `used` seconds of the period are spent; negative if it was refused."""
 
     limit: int
     used: float

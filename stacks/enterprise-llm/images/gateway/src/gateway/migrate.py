@@ -17,8 +17,8 @@ LOCK = 0x6761746577617931
 
 
 def migrate(url: sa.URL) -> None:
-    """Raises sqlalchemy.exc.SQLAlchemyError. A schema newer than this version is left alone: migrations only add, so that
-    the version before can run beside the new one while replicas are replaced, and after a rollback."""
+    """Raises sqlalchemy.exc.SQLAlchemyError. A schema newer than this version is left alone: migrations only add, so
+    that the version before can run beside the new one while replicas are replaced, and after a rollback."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     scripts = ScriptDirectory.from_config(config)

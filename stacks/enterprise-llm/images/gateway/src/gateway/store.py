@@ -1,7 +1,7 @@
 """Sessions and messages in Postgres. What returns is on its disk.
 
-Each write is one statement that commits itself: a transaction of several takes as many turns to the database and back, and
-was most of what the gateway added to the first token. What waits at the same time is written together.
+Each write is one statement that commits itself: a transaction of several takes as many turns to the database and back,
+and was most of what the gateway added to the first token. What waits at the same time is written together.
 
 Every piece of work can be done twice with the same result (ids are made here), so that it is simply done again when the
 connection breaks, also when nobody knows whether the commit arrived.
@@ -13,15 +13,13 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 import psycopg
 import sqlalchemy as sa
-from msgspec import Meta
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -29,119 +27,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from .batch import Batch
 from .engine import Turn
 from .migrate import migrate
+from .records import Answer, Message, Question, Session
 from .schema import messages, sessions
 from .settings import Settings
+from .statements import ANSWER, APPEND, BEGIN, COLUMNS
 from .web import Problem
 
 log = logging.getLogger("gateway")
 R = TypeVar("R")
 HISTORY_ROWS = 400
-Finish = Literal["stop", "length", "stopped", "error"]
-
-
-class Session(msgspec.Struct):
-    """A conversation."""
-
-    id: UUID
-    title: str
-    model: str
-    created_at: datetime
-    updated_at: datetime
-
-
-class Message(msgspec.Struct):
-    """One message of a conversation."""
-
-    id: UUID
-    role: Literal["user", "assistant"]
-    content: str
-    model: str | None
-    finish_reason: Finish | None
-    created_at: datetime
-
-
-class Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
-
-
-@dataclass
-class Question:
-    """What a user asked: where it is stored, and all that the model is to read, the oldest first."""
-
-    owner: str
-    session: Session
-    message_id: UUID
-    turns: list[Turn]
-    replaces: UUID | None = None
-
-
-@dataclass
-class Answer:
-    question: Question
-    content: str
-    finish: Finish
-    usage: Usage
-    id: UUID = field(default_factory=uuid.uuid4)
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-
-Cursor = Annotated[str, Meta(pattern=r"^([0-9]{16}\.[0-9a-f]{32})?$")]
-COLUMNS = (sessions.c.id, sessions.c.title, sessions.c.model, sessions.c.created_at, sessions.c.updated_at)
-
-
-BEGIN = sa.text("""
-    WITH given AS (
-        SELECT * FROM unnest(
-            CAST(:id AS uuid[]), CAST(:owner AS text[]), CAST(:title AS text[]), CAST(:model AS text[]),
-            CAST(:at AS timestamptz[]), CAST(:message AS uuid[]), CAST(:content AS text[])
-        ) AS given (id, owner, title, model, at, message, content)
-    ), new AS (
-        INSERT INTO sessions (id, owner, title, model, created_at, updated_at)
-        SELECT id, owner, title, model, at, at FROM given ON CONFLICT DO NOTHING
-    )
-    INSERT INTO messages (id, session_id, role, content, created_at)
-    SELECT message, id, 'user', content, at FROM given ON CONFLICT DO NOTHING
-""")
-"""New sessions with their first messages."""
-
-APPEND = sa.text("""
-    WITH mine AS (
-        UPDATE sessions SET updated_at = :at, model = COALESCE(NULLIF(CAST(:model AS text), ''), model)
-        WHERE id = :session AND owner = :owner RETURNING id, title, model, created_at, updated_at
-    ), new AS (
-        INSERT INTO messages (id, session_id, role, content, created_at)
-        SELECT CAST(:id AS uuid), id, 'user', CAST(:content AS text), CAST(:at AS timestamptz) FROM mine
-        ON CONFLICT DO NOTHING
-    )
-    SELECT * FROM mine
-""")
-"""A message at the end of one's own session; no row if there is none."""
-
-ANSWER = sa.text("""
-    WITH given AS (
-        SELECT * FROM unnest(
-            CAST(:id AS uuid[]), CAST(:session AS uuid[]), CAST(:content AS text[]), CAST(:model AS text[]),
-            CAST(:finish AS text[]), CAST(:prompt AS integer[]), CAST(:completion AS integer[]),
-            CAST(:at AS timestamptz[]), CAST(:replaces AS uuid[])
-        ) AS given (id, session, content, model, finish, prompt, completion, at, replaces)
-    ), there AS (
-        -- in the same order everywhere, so that two replicas do not wait for each other
-        SELECT id FROM sessions WHERE id IN (SELECT session FROM given) ORDER BY id FOR UPDATE
-    ), replaced AS (
-        DELETE FROM messages USING given WHERE messages.id = given.replaces
-    ), new AS (
-        INSERT INTO messages
-            (id, session_id, role, content, model, finish_reason, prompt_tokens, completion_tokens, created_at)
-        SELECT given.id, session, 'assistant', content, model, finish, prompt, completion, at
-        FROM given JOIN there ON there.id = session ON CONFLICT DO NOTHING
-    ), touched AS (
-        UPDATE sessions SET updated_at = given.at, model = given.model
-        FROM given JOIN there ON there.id = given.session WHERE sessions.id = given.session
-    )
-    SELECT id FROM there
-""")
-"""Answers, to sessions that are still there; those sessions."""
 
 
 def as_session(row: Any) -> Session:
@@ -175,7 +69,7 @@ class Store:
         self._new: Batch[Question, None] = Batch(self._insert_new)
         self._answers: Batch[Answer, bool] = Batch(self._insert_answers)
 
-    # --- life --------------------------------------------------------------------------------------------------------
+    # --- life ----------------------------------------------------------------
 
     async def prepare(self) -> None:
         """Migrate, however long the database is away."""
@@ -223,7 +117,7 @@ class Store:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)
 
-    # --- a turn of the conversation ------------------------------------------------------------------------------------
+    # --- a turn of the conversation ------------------------------------------
 
     async def ask(self, owner: str, session_id: UUID | None, text: str, title: str, model: str) -> Question:
         """Store a user's message, in a new session or at the end of one's own. Raises Problem 404."""
@@ -295,10 +189,10 @@ class Store:
         there = {row.id for row in await self.run(lambda db: rows(db, ANSWER.bindparams(**given)))}
         return [a.question.session.id in there for a in answers]
 
-    # --- sessions ------------------------------------------------------------------------------------------------------
+    # --- sessions ------------------------------------------------------------
 
     async def page(self, owner: str, query: str, limit: int, cursor: str) -> tuple[list[Session], str | None]:
-        """One's sessions, the latest first, those whose title or messages hold `query`; and where the next page begins."""
+        """One's sessions that hold `query` in the title or a message, the latest first; where the next page begins."""
         select = sa.select(*COLUMNS).where(sessions.c.owner == owner)
         if query:
             inside = sa.select(messages.c.id).where(

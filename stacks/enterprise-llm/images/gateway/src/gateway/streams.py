@@ -1,4 +1,4 @@
-"""Answers under way: one task each, stopped when the client goes away, when its time is over, or when the process ends."""
+"""Answers under way: one task each, stopped when the client goes, when its time is over, or when the process ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks: access tokens verified offline against the published keys, and the list of those to refuse before their time."""
+"""Who asks: access tokens verified offline against the published keys, and the list of those to refuse."""
 
 from __future__ import annotations
 
