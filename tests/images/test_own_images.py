@@ -1,4 +1,4 @@
-"""The images that this project builds itself, looked at from outside; their own tests are beside them (make test-images)."""
+"""The images that this project builds itself, from outside; their own tests: make test-images."""
 
 from __future__ import annotations
 

@@ -89,8 +89,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     running: list[Running] = []
 
     def begin(data: Path | None = None, **settings: str) -> Running:
-        running.append(launch(data or tmp_path_factory.mktemp("data"), **settings))
-        return running[-1]
+        one = launch(data or tmp_path_factory.mktemp("data"), **settings)
+        running.append(one)
+        return one
 
     yield begin
     for one in running:

@@ -189,8 +189,9 @@ def launch(
             process = subprocess.Popen(
                 [sys.executable, "-m", "gateway"], env=variables, stdout=out, stderr=subprocess.STDOUT
             )
-        running.append(Running(process, f"http://127.0.0.1:{port}", log, issuer, database))
-        return running[-1]
+        one = Running(process, f"http://127.0.0.1:{port}", log, issuer, database)
+        running.append(one)
+        return one
 
     yield begin
     for one in running:
@@ -203,10 +204,11 @@ def start(launch: Launch, model: Model) -> Iterator[Start]:
     running: list[Running] = []
 
     def begin(*, wait: bool = True, **settings: str) -> Running:
-        running.append(launch(settings))
+        one = launch(settings)
+        running.append(one)
         if wait:
-            until(running[-1].ready, what="the gateway")
-        return running[-1]
+            until(one.ready, what="the gateway")
+        return one
 
     yield begin
     for one in running:

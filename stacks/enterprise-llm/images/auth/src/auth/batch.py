@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from .web import Problem
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -16,8 +18,9 @@ R = TypeVar("R")
 class Batch(Generic[T, R]):
     """`await put(item)` is answered by `flush(items)`: a result or an exception for each item, in their order.
 
-    One flush runs at a time. An exception that `flush` raises is every item's. A caller who is cancelled leaves the
-    item in the batch: what was put is done.
+    One flush runs at a time. A Problem that `flush` raises is every item's; after another exception each item is
+    flushed alone, so that a bad one does not take the others with it. A caller who is cancelled leaves the item in the
+    batch: what was put is done.
     """
 
     def __init__(
@@ -39,11 +42,7 @@ class Batch(Generic[T, R]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                results: Sequence[R | BaseException]
-                try:
-                    results = await self._flush([item for item, _ in batch])
-                except Exception as error:
-                    results = [error] * len(batch)
+                results = await self._results([item for item, _ in batch])
                 for (_, future), result in zip(batch, results, strict=True):
                     if future.done():
                         continue
@@ -53,3 +52,13 @@ class Batch(Generic[T, R]):
                         future.set_result(result)
         finally:
             self._worker = None
+
+    async def _results(self, items: Sequence[T]) -> Sequence[R | BaseException]:
+        try:
+            return await self._flush(items)
+        except Problem as problem:
+            return [problem] * len(items)
+        except Exception as error:
+            if len(items) == 1:
+                return [error]
+            return [(await self._results([item]))[0] for item in items]

@@ -65,7 +65,7 @@ def serve(
         date_header=True,
         proxy_headers=True,
         forwarded_allow_ips=trusted_proxies,
-        timeout_keep_alive=75,
+        timeout_keep_alive=130,  # longer than proxies keep an idle connection, so that they are the ones who close it
         timeout_graceful_shutdown=drain_seconds,
         backlog=2048,
     )

@@ -213,8 +213,8 @@ class Talk:
         content = "".join(self._texts).replace("\x00", "")
         prompt, completion = self._end.prompt_tokens, self._end.completion_tokens
         usage = Usage(
-            sum(tokens_of(turn.content) for turn in self._turns) if prompt is None else prompt,
-            len(self._texts) if completion is None else completion,
+            sum(tokens_of(turn.content) for turn in self._turns) if prompt is None else sane(prompt),
+            len(self._texts) if completion is None else sane(completion),
         )
         model = self._question.session.model
         self._metrics.tokens.labels(model, "prompt").inc(usage.prompt_tokens)
@@ -230,6 +230,11 @@ class Talk:
         if answer is None:  # stopped before there was anything
             answer = Answer(self._question, "", "stopped", Usage(0, 0))
         return ChatAnswer(self._question.session, AnswerMessage(answer.id, answer.content, answer.finish, answer.usage))
+
+
+def sane(count: int) -> int:
+    """A count that a model server says, as far as the database can hold it."""
+    return min(max(count, 0), 2**31 - 1)
 
 
 def let_go(opening: asyncio.Future[aiohttp.ClientResponse]) -> None:

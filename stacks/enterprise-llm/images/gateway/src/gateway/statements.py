@@ -1,4 +1,4 @@
-"""What is written, each in one statement. Everything may be done twice with the same result."""
+"""What is said to the database in its own words. Everything may be done twice with the same result."""
 
 from __future__ import annotations
 
@@ -61,3 +61,12 @@ ANSWER = sa.text("""
     SELECT id FROM there
 """)
 """Answers, to sessions that are still there; those sessions."""
+
+LATEST = sa.text("""
+    SELECT role, content FROM (
+        SELECT role, content, position, sum(octet_length(content)) OVER (ORDER BY position DESC) AS upto
+        FROM messages WHERE session_id = :session
+    ) AS latest
+    WHERE upto - octet_length(content) < :most ORDER BY position
+""")
+"""The latest messages of a session, up to the one with which they are `most` bytes."""

@@ -30,12 +30,11 @@ from .migrate import migrate
 from .records import Answer, Message, Question, Session
 from .schema import messages, sessions
 from .settings import Settings
-from .statements import ANSWER, APPEND, BEGIN, COLUMNS
+from .statements import ANSWER, APPEND, BEGIN, COLUMNS, LATEST
 from .web import Problem
 
 log = logging.getLogger("gateway")
 R = TypeVar("R")
-HISTORY_ROWS = 400
 
 
 def as_session(row: Any) -> Session:
@@ -47,6 +46,7 @@ class Store:
         url = sa.make_url(settings.database_url).set(drivername="postgresql+psycopg")
         self._url = url
         self._patience = settings.db_wait_seconds
+        self._history_bytes = settings.context_tokens * 4
         self._engine = create_async_engine(
             url,
             pool_size=settings.db_pool,
@@ -134,7 +134,7 @@ class Store:
             row = (await db.execute(APPEND, place)).one_or_none()
             if row is None:
                 raise no_session()
-            return Question(owner, as_session(row), message_id, await history(db, session_id))
+            return Question(owner, as_session(row), message_id, await self._history(db, session_id))
 
         return await self.run(work)
 
@@ -151,11 +151,16 @@ class Store:
             replaces = latest.pop(0).id if latest and latest[0].role == "assistant" else None
             if not latest or latest[0].role != "user":
                 raise Problem(409, "nothing_to_retry", "There is no message to answer again.")
-            turns = await history(db, session_id)
+            turns = await self._history(db, session_id)
             session.model = model or session.model
             return Question(owner, session, latest[0].id, turns[:-1] if replaces else turns, replaces)
 
         return await self.run(work)
+
+    async def _history(self, db: AsyncConnection, session_id: UUID) -> list[Turn]:
+        """The latest messages, the oldest first, and not many more than a model can read."""
+        found = await rows(db, LATEST.bindparams(session=session_id, most=self._history_bytes))
+        return [Turn(row.role, row.content) for row in found]
 
     async def answer(self, answer: Answer) -> bool:
         """Store an answer; False if its session has been deleted meanwhile."""
@@ -274,9 +279,3 @@ async def owned(db: AsyncConnection, owner: str, session_id: UUID) -> Session:
     if row is None:
         raise no_session()
     return as_session(row)
-
-
-async def history(db: AsyncConnection, session_id: UUID) -> list[Turn]:
-    select = sa.select(messages.c.role, messages.c.content).where(messages.c.session_id == session_id)
-    found = await rows(db, select.order_by(messages.c.position.desc()).limit(HISTORY_ROWS))
-    return [Turn(row.role, row.content) for row in reversed(found)]
