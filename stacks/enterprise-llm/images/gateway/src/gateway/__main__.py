@@ -22,7 +22,6 @@ def main() -> None:
         application.asgi,
         host=settings.host,
         port=settings.port,
-        trusted_proxies=settings.trusted_proxies,
         on_term=application.drain,
         drain_delay=settings.drain_delay_seconds,
         # a little more than what is under way gets, so that it is stopped from inside, and stored

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
@@ -52,6 +53,10 @@ class Environment:
         value = self.text(name, default)
         if value and value.partition("://")[0] not in schemes:
             self.refuse(f"{name} has to begin with {' or '.join(scheme + '://' for scheme in schemes)}")
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            self.refuse(f"{name} is no URL")  # which is not shown: it may hold a password
         return value.rstrip("/")
 
     def refuse(self, what: str) -> None:

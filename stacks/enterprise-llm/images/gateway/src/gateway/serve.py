@@ -45,7 +45,7 @@ def serve(
     *,
     host: str,
     port: int,
-    trusted_proxies: str,
+    trusted_proxies: str | None = None,
     on_term: Callable[[], None],
     drain_delay: float,
     drain_seconds: int,
@@ -63,7 +63,7 @@ def serve(
         access_log=False,
         server_header=False,
         date_header=True,
-        proxy_headers=True,
+        proxy_headers=trusted_proxies is not None,
         forwarded_allow_ips=trusted_proxies,
         timeout_keep_alive=130,  # longer than proxies keep an idle connection, so that they are the ones who close it
         timeout_graceful_shutdown=drain_seconds,

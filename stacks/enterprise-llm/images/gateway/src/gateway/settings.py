@@ -42,7 +42,6 @@ class Settings:
     db_wait_seconds: int
     drain_delay_seconds: int
     drain_seconds: int
-    trusted_proxies: str
     host: str
     port: int
     log_level: str
@@ -89,7 +88,6 @@ def from_environment(variables: Mapping[str, str] | None = None) -> Settings:
         db_wait_seconds=env.whole("DB_WAIT_SECONDS", 8, most=120),
         drain_delay_seconds=env.whole("DRAIN_DELAY_SECONDS", 3, most=120),
         drain_seconds=env.whole("DRAIN_SECONDS", 60, least=1, most=3600),
-        trusted_proxies=env.text("TRUSTED_PROXIES", "127.0.0.1,::1"),
         host=env.text("HOST", "0.0.0.0"),  # noqa: S104  # inside a container
         port=env.whole("PORT", 8000, least=1, most=65535),
         log_level=env.text("LOG_LEVEL", "INFO").upper(),

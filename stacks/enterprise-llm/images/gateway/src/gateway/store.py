@@ -108,7 +108,7 @@ class Store:
                     return await work(connection)
             except (DBAPIError, PoolTimeout, OSError) as error:
                 if not passing(error) or loop.time() > deadline:
-                    if passing(error) or isinstance(error, OperationalError):
+                    if passing(error) or isinstance(error, OperationalError | PoolTimeout):
                         log.warning("the database does not answer", extra={"fields": {"type": type(error).__name__}})
                         raise Problem(
                             503, "storage_unavailable", "The database does not answer for now.", retry_after=5
