@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 import uuid
 
@@ -205,6 +206,24 @@ def test_a_client_that_goes_away_while_the_model_loads_or_without_a_stream(gatew
         until(lambda: model.standin.running == 0, 10, "the end of the inference")
     with gateway.client() as client:
         assert [m["role"] for m in kept(client)] == ["user"]
+
+
+def test_a_client_that_does_not_read_counts_as_gone(start: Start, model: Model) -> None:
+    gateway = start(HEARTBEAT_SECONDS="1", STALL_SECONDS="1")
+    model.standin.ms = 0
+    body = json.dumps({"message": "x", "model": "silent:latest"}).encode()
+    port = int(gateway.url.rpartition(":")[2])
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        head = f"POST /api/chat HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.issuer.token()}\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        until(lambda: model.standin.running == 1, 20, "the inference")
+        until(lambda: model.standin.running == 0, 90, "its end")
+        with gateway.client() as reader:
+            until(lambda: len(kept(reader)) == 2, 20, "the stored answer")
+            assert kept(reader)[1]["finish_reason"] == "stopped"
 
 
 def kept(client: httpx.Client) -> list[dict[str, str]]:

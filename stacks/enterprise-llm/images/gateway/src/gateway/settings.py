@@ -38,6 +38,7 @@ class Settings:
     first_byte_seconds: int
     model_idle_seconds: int
     heartbeat_seconds: int
+    stall_seconds: int
     db_pool: int
     db_wait_seconds: int
     drain_delay_seconds: int
@@ -84,6 +85,7 @@ def from_environment(variables: Mapping[str, str] | None = None) -> Settings:
         first_byte_seconds=env.whole("FIRST_BYTE_SECONDS", 5),
         model_idle_seconds=env.whole("MODEL_IDLE_SECONDS", 300, least=1),
         heartbeat_seconds=env.whole("HEARTBEAT_SECONDS", 15, least=1),
+        stall_seconds=env.whole("STALL_SECONDS", 30, least=1),
         db_pool=env.whole("DB_POOL", 8, least=2, most=100),
         db_wait_seconds=env.whole("DB_WAIT_SECONDS", 8, most=120),
         drain_delay_seconds=env.whole("DRAIN_DELAY_SECONDS", 3, most=120),

@@ -16,8 +16,6 @@ from .web import Problem
 
 R = TypeVar("R")
 Why = Literal["gone", "time", "draining"]
-STALL_SECONDS = 30
-"""A client that does not read for so long counts as gone."""
 BEAT = b":\n\n"
 encode = msgspec.json.encode
 
@@ -60,9 +58,9 @@ class Out:
         finally:
             self._sending = None
 
-    @property
-    def stalled(self) -> bool:
-        return self._sending is not None and time.monotonic() - self._sending > STALL_SECONDS
+    def stalled(self, seconds: float) -> bool:
+        """Whether the client has not read for so long."""
+        return self._sending is not None and time.monotonic() - self._sending > seconds
 
     async def beat(self, seconds: float) -> None:
         """A comment, if nothing was sent for so long, so that no proxy thinks that the connection is dead."""
@@ -94,7 +92,7 @@ class Streams:
         self._metrics.streams.inc()
         task.add_done_callback(self._forget)
         gone = asyncio.create_task(disconnected(receive))
-        beat = self._settings.heartbeat_seconds
+        beat, stall = self._settings.heartbeat_seconds, self._settings.stall_seconds
         deadline = time.monotonic() + self._settings.stream_seconds
         try:
             while not task.done():
@@ -102,7 +100,11 @@ class Streams:
                 await asyncio.wait(watched, timeout=beat, return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
                     break
-                if gone.done() or out.stalled:
+                if out.stalled(stall):
+                    stop(task, out, "gone")
+                    if not out.asking:
+                        task.cancel()  # out of the sending that it hangs in
+                elif gone.done():
                     stop(task, out, "gone")
                 elif time.monotonic() > deadline:
                     stop(task, out, "time")
