@@ -120,13 +120,13 @@ def test_redis_and_memory_count_alike(redis: Redis) -> None:
 def test_streams_per_user(start: Start) -> None:
     gateway = start(MAX_STREAMS_PER_USER="2", MAX_STREAMS="3")
     body = {"message": "x", "model": "silent:latest"}
-    with gateway.client("ada") as ada, gateway.client("bob") as bob:
+    with gateway.client("ada") as ada, gateway.client("bob") as bob, gateway.client("eve") as eve:
         with ada.stream("POST", "/api/chat", json=body) as one, ada.stream("POST", "/api/chat", json=body) as two:
             assert one.status_code == two.status_code == 200
             third = ada.post("/api/chat", json=body)
             assert third.status_code == 429 and third.json()["error"]["code"] == "too_many_streams"
             with bob.stream("POST", "/api/chat", json=body) as theirs:
                 assert theirs.status_code == 200
-                full = gateway.client("eve").post("/api/chat", json=body)
+                full = eve.post("/api/chat", json=body)
                 assert full.status_code == 503 and full.json()["error"]["code"] == "busy"
         until(lambda: ada.post("/api/chat", json={"message": "x"}).status_code == 200, 10)

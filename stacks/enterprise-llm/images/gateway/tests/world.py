@@ -137,6 +137,8 @@ class Redis:
     def signal(self, sig: int) -> None:
         assert self._process is not None
         self._process.send_signal(sig)
+        if sig == signal.SIGKILL:
+            self._process.wait(10)
 
     def stop(self) -> None:
         assert self._process is not None

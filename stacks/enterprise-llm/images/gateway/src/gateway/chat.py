@@ -60,49 +60,51 @@ class Asked(msgspec.Struct):
 
 
 class Chat:
+    """What questions and answers need, and the two operations."""
+
     def __init__(self, settings: Settings, store: Store, engine: Engine, streams: Streams, metrics: Metrics) -> None:
-        self._settings = settings
-        self._store = store
-        self._engine = engine
-        self._streams = streams
-        self._metrics = metrics
-        self._budget = settings.context_tokens - settings.answer_tokens
+        self.settings = settings
+        self.store = store
+        self.engine = engine
+        self.streams = streams
+        self.metrics = metrics
+        self.budget = settings.context_tokens - settings.answer_tokens
 
     async def chat(self, call: Call, body: ChatBody) -> Reply | None:
         owner = call.user.sub
-        self._streams.admit(owner)
+        self.streams.admit(owner)
         model = self._wanted(body.model)
-        if fit([Turn("user", body.message)], self._settings.system_prompt, self._budget) is None:
+        if fit([Turn("user", body.message)], self.settings.system_prompt, self.budget) is None:
             raise Problem(413, "message_too_long", "The message is longer than the model can read.")
         if not model and body.session_id is None:
-            model = await self._default()
-        question = await self._store.ask(owner, body.session_id, body.message, title_of(body.message), model)
+            model = await self.default()
+        question = await self.store.ask(owner, body.session_id, body.message, title_of(body.message), model)
         return await self._answer(call, question, body.stream)
 
     async def retry(self, call: Call, body: RetryBody | None) -> Reply | None:
         owner = call.user.sub
-        self._streams.admit(owner)
+        self.streams.admit(owner)
         body = body or RetryBody()
-        question = await self._store.again(owner, path_id(call), self._wanted(body.model))
+        question = await self.store.again(owner, path_id(call), self._wanted(body.model))
         return await self._answer(call, question, body.stream)
 
     def _wanted(self, model: str | None) -> str:
-        if model is not None and not self._engine.allowed(model):
+        if model is not None and not self.engine.allowed(model):
             raise Problem(404, "model_not_found", "There is no such model.")
         return model or ""
 
-    async def _default(self) -> str:
+    async def default(self) -> str:
         """The name of the model for a new session; empty while nobody knows one: the message is stored all the same."""
         try:
-            return self._engine.default(await self._engine.models()) or self._settings.model_default
+            return self.engine.default(await self.engine.models()) or self.settings.model_default
         except Problem:
-            return self._settings.model_default
+            return self.settings.model_default
 
     async def _answer(self, call: Call, question: Question, stream: bool) -> Reply | None:
         out = Out(call.send, call.scope.get("extra_headers", {}))
         talk = Talk(self, question, out, stream)
         try:
-            await self._streams.run(call.receive, out, question.owner, talk.run)
+            await self.streams.run(call.receive, out, question.owner, talk.run)
         except Problem as problem:
             problem.extra.update(msgspec.to_builtins(talk.asked))
             raise
@@ -113,10 +115,10 @@ class Talk:
     """The work of one answer."""
 
     def __init__(self, chat: Chat, question: Question, out: Out, stream: bool) -> None:
-        self._store, self._engine, self._metrics = chat._store, chat._engine, chat._metrics
-        self._default = chat._default
-        self._first_byte = chat._settings.first_byte_seconds
-        self._turns = fit(question.turns, chat._settings.system_prompt, chat._budget) or question.turns[-1:]
+        self._store, self._engine, self._metrics = chat.store, chat.engine, chat.metrics
+        self._default = chat.default
+        self._first_byte = chat.settings.first_byte_seconds
+        self._turns = fit(question.turns, chat.settings.system_prompt, chat.budget) or question.turns[-1:]
         self._question = question
         self._out = out
         self._stream = stream

