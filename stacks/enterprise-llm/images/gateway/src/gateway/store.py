@@ -35,6 +35,8 @@ from .web import Problem
 
 log = logging.getLogger("gateway")
 R = TypeVar("R")
+LANES = 3
+"""Writes of one kind under way at once: Postgres lets those that wait for the disk wait for it together."""
 
 
 def as_session(row: Any) -> Session:
@@ -66,8 +68,8 @@ class Store:
             },
         )
         self.ready = False
-        self._new: Batch[Question, None] = Batch(self._insert_new)
-        self._answers: Batch[Answer, bool] = Batch(self._insert_answers)
+        self._new: Batch[Question, None] = Batch(self._insert_new, lanes=LANES)
+        self._answers: Batch[Answer, bool] = Batch(self._insert_answers, lanes=LANES)
 
     # --- life ----------------------------------------------------------------
 
