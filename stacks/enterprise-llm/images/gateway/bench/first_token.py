@@ -5,7 +5,7 @@
 Real Postgres, real Redis, one gateway process, and a stand-in for a model server that takes 20 ms a token. Streams are
 opened one after the other by as many clients as there are streams, spread over the length of an answer, so that all of
 them are open all the time; rounds against the stand-in and through the gateway alternate. A last round opens all of
-them at once. A busy disk shows, since a message is on it before the model is asked: TMPDIR=/dev/shm leaves the disk out.
+them at once. A message is on the disk before the model is asked, so a busy disk shows; TMPDIR=/dev/shm leaves it out.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def test_lanes_are_flushes_at_once_and_nothing_is_left_behind() -> None:
         return list(items)
 
     async def scenario() -> None:
-        batch = Batch(flush, lanes=2)
+        batch = Batch(flush, most=2, lanes=2)
         for _ in range(20):
             # the next one comes at the very moment when a worker ends
             async with asyncio.timeout(10):

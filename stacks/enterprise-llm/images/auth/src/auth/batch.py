@@ -18,9 +18,9 @@ R = TypeVar("R")
 class Batch(Generic[T, R]):
     """`await put(item)` is answered by `flush(items)`: a result or an exception for each item, in their order.
 
-    One flush runs at a time, or as many as there are `lanes`. A Problem that `flush` raises is every item's; after another exception each item is
-    flushed alone, so that a bad one does not take the others with it. A caller who is cancelled leaves the item in the
-    batch: what was put is done.
+    One flush runs at a time, or as many as there are `lanes`. A Problem that `flush` raises is every item's; after
+    another exception each item is flushed alone, so that a bad one does not take the others with it. A caller who is
+    cancelled leaves the item in the batch: what was put is done.
     """
 
     def __init__(
