@@ -32,8 +32,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_templates_and_stacks_are_in_the_wheel(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     for kind in ("templates", "stacks"):
-        files = [path for path in (REPOSITORY / kind).rglob("*") if path.is_file() and not path.name.startswith(".")]
-        missing = {f"ctl/data/{path.relative_to(REPOSITORY).as_posix()}" for path in files} - inside
+        files = [path.relative_to(REPOSITORY) for path in (REPOSITORY / kind).rglob("*") if path.is_file()]
+        kept = [path for path in files if not any(part.startswith((".", "__pycache__")) for part in path.parts)]
+        missing = {f"ctl/data/{path.as_posix()}" for path in kept} - inside
         assert not missing
     assert not [name for name in inside if "__pycache__" in name or name.startswith("tests/")]
 

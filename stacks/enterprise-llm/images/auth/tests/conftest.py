@@ -58,6 +58,7 @@ def launch(data: Path, **settings: str) -> Running:
     log = data.parent / f"{data.name}-{port}.log"
     variables = {
         "PATH": os.environ["PATH"],
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(Path(__file__).parents[1] / "src"),
         "HOST": "127.0.0.1",
         "PORT": str(port),

@@ -52,7 +52,9 @@ def test_processes_and_tasks_lose_no_change(tmp_path: Path) -> None:
     source = str(Path(__file__).parents[1] / "src")
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", COUNTING, str(path), str(n)], env={"PYTHONPATH": source}, stdout=subprocess.PIPE
+            [sys.executable, "-c", COUNTING, str(path), str(n)],
+            env={"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.PIPE,
         )
         for n in range(4)
     ]
@@ -72,7 +74,9 @@ def test_a_killed_writer_loses_nothing_acknowledged_and_leaves_the_lock(tmp_path
     source = str(Path(__file__).parents[1] / "src")
     for n in range(5):
         worker = subprocess.Popen(
-            [sys.executable, "-c", COUNTING, str(path), str(n)], env={"PYTHONPATH": source}, stdout=subprocess.PIPE
+            [sys.executable, "-c", COUNTING, str(path), str(n)],
+            env={"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.PIPE,
         )
         assert worker.stdout is not None
         seen = 0
@@ -121,7 +125,10 @@ def test_a_full_disk_is_said_and_changes_nothing(tmp_path: Path) -> None:
     )
     source = str(Path(__file__).parents[1] / "src")
     ran = subprocess.run(
-        [sys.executable, "-c", script, str(path), "0"], env={"PYTHONPATH": source}, capture_output=True, text=True
+        [sys.executable, "-c", script, str(path), "0"],
+        env={"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
     )
     assert ran.stderr.strip() == "503 storage_unavailable"
     assert document.read().by == {"a": 1} and not list(tmp_path.glob(".count*"))

@@ -206,6 +206,7 @@ def main() -> None:
         standin = subprocess.Popen([sys.executable, str(HERE / "standin.py"), str(standin_port), *pace])
         settings = {
             "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(HERE.parent / "src"),
             "HOST": "127.0.0.1",
             "PORT": str(gateway_port),

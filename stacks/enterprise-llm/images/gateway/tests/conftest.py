@@ -170,6 +170,7 @@ def launch(
         log = tmp_path_factory.mktemp("log") / "gateway.log"
         variables = {
             "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(HERE.parent / "src"),
             "HOST": "127.0.0.1",
             "PORT": str(port),
