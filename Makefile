@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The programs that judge what was rendered are in the virtual environment too (scripts/judges.py).
 PURE := tests --ignore=tests/lab --ignore=tests/faults --ignore=tests/e2e
-# A host with a kernel of its own, under emulation: minutes for every boot.
-EMULATED := tests/lab/test_data_encryption.py
+# Not part of `make test`: a host with a kernel of its own, under emulation; a stack that builds its images on the host.
+ENCRYPTION := tests/lab/test_data_encryption.py
+ENTERPRISE := tests/lab/test_enterprise_llm.py
+LAB := tests/lab $(ENCRYPTION:%=--ignore=%) $(ENTERPRISE:%=--ignore=%)
 PYTEST := PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN)/pytest -q
 
-.PHONY: help setup check test test-pure test-lab test-encryption test-images test-ui demo bench picture faults e2e-real clean
+.PHONY: help setup check test test-pure test-lab test-encryption test-enterprise test-images test-ui demo bench picture faults e2e-real clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,17 +33,21 @@ test-ui:  ## The chat page: types, units, and a browser that walks through it
 
 test-lab: setup  ## The tests on real hosts, in the lab
 	@scripts/engine.sh
-	$(PYTEST) tests/lab $(EMULATED:%=--ignore=%)
+	$(PYTEST) $(LAB)
 
 test-encryption: setup  ## The encrypted data volume, on a host with a kernel of its own (slow)
 	@scripts/engine.sh
-	$(PYTEST) $(EMULATED)
+	$(PYTEST) $(ENCRYPTION)
+
+test-enterprise: setup  ## The stack enterprise-llm on a real host: its images are built there
+	@scripts/engine.sh
+	$(PYTEST) $(ENTERPRISE)
 
 test-images: setup  ## The tests of the stack enterprise-llm's own services, with a real Postgres and Redis (minutes)
 	@scripts/test-images.sh
 
 test: check  ## Everything but the slow suites (faults, e2e-real)
-	@if scripts/engine.sh; then $(BIN)/python scripts/judges.py && $(PYTEST) -n 2 $(PURE) && $(PYTEST) tests/lab $(EMULATED:%=--ignore=%); \
+	@if scripts/engine.sh; then $(BIN)/python scripts/judges.py && $(PYTEST) -n 2 $(PURE) && $(PYTEST) $(LAB); \
 	else echo "test: the lab suite is left out, no Docker engine can be had here" && $(PYTEST) -n 2 $(PURE); fi
 
 demo: setup  ## A bare host becomes the lean-llm stack, on this machine

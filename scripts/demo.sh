@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job, from nothing: a bare VPS on this machine, the lean-llm stack on it, its URL and its password.
+# The main job, from nothing: a bare VPS on this machine, the enterprise-llm stack on it, its URL and its password.
 set -eu
 cd "$(dirname "$0")/.."
 ctl=.venv/bin/ctl
@@ -8,19 +8,20 @@ if ! scripts/engine.sh; then
     echo
     echo "demo: without an engine there is no host to deploy to; this is what would be deployed, and the script that would run:"
     out=$(mktemp -d)
-    $ctl render lab --out "$out/lab"
+    $ctl render lab-chat --out "$out/lab"
     (cd "$out/lab" && find . -type f | sort)
     rm -rf "$out"
-    $ctl plan lab --script --bare | head -n 60
+    $ctl plan lab-chat --script --bare | head -n 60
     exit 0
 fi
 
-$ctl lab up
-$ctl deploy lab --stack lean-llm --yes
-$ctl status lab
-login=$($ctl secrets show lab --login)
+$ctl lab up lab-chat
+$ctl deploy lab-chat --yes
+$ctl status lab-chat
+login=$($ctl secrets show lab-chat --login)
+door=$($ctl lab list | sed -n 's/^lab-chat .* door \([0-9]*\).*/\1/p')
 echo
-echo "Open   https://n8n.localhost:8443 or https://flowise.localhost:8443  (Caddy signs their certificates itself)"
+echo "Open   https://chat.localhost:${door:-8443}  (Caddy signs its certificate itself)"
 echo "Log in ${login% *} / ${login#* }"
-echo "Try    curl -k -u ${login% *}:${login#* } https://n8n.localhost:8443/"
-echo "n8n, Flowise and ngrok are stand-ins in the lab; Caddy, Docker, systemd and sshd are real. 'ctl lab down' removes the host."
+echo "The model is a stand-in, as the page says; all else is real: the page, gateway and logins built on the host, Postgres,"
+echo "Redis, Caddy, Docker, systemd, sshd. 'ctl lab down lab-chat' removes the host."

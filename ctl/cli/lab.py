@@ -59,11 +59,17 @@ def list_hosts(json: options.Json = False) -> None:
 
     found = lab.hosts()
     if json:
-        print_json([{"name": h.name, "address": h.address, "port": h.port, "running": h.running} for h in found])
+        print_json(
+            [
+                {"name": h.name, "address": h.address, "port": h.port, "doors": list(h.doors), "running": h.running}
+                for h in found
+            ]
+        )
         return
     for host in found:
         state = ("running", "green") if host.running else ("stopped", "yellow")
-        out.line((f"{host.name:<12}", "bold"), f" {host.address}:{host.port}  ", state)
+        door = f"door {' '.join(map(str, host.doors))}  "
+        out.line((f"{host.name:<12}", "bold"), f" {host.address}:{host.port}  ", (door, "cyan"), state)
 
 
 @commands.command("ssh", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -51,7 +51,7 @@ def list_secrets(context: typer.Context, target: options.Target = None, json: op
             else MISSING,
             "sticky": spec.sticky,
             "rotate": spec.rotate or None,
-            "login": spec.login,
+            "login": bool(spec.login),
             "about": spec.about,
         }
         for name, spec in place.selection(host).secrets.items()
@@ -84,9 +84,9 @@ def show(
     selection = place.selection(place.host(target))
     values = place.secrets(selection)
     if login:
-        for key, spec in selection.secrets.items():
-            if spec.login:
-                out.line(f"{selection.vars.get('user', '')} {values[key].reveal()}")
+        for key in selection.logins:
+            user = selection.vars.get(selection.secrets[key].login, "")
+            out.line(f"{user} {values[key].reveal()}")
         return
     if name is None:
         raise UsageError("which secret?", hint="name one, or --login for the one of the doors")

@@ -98,22 +98,15 @@ def routes_of(services: Sequence[Service], stack: Stack, access: Access, doors: 
     if access.kind in ONE_NAME and access.front not in routed:
         raise UnknownName("routed service", access.front, list(routed), hint="it is to answer at /")
     for guest, spec in guests:
-        if spec.under not in routed or not spec.paths or stack.proxy != "caddy":
-            raise InvalidFile(f"templates/{guest.folder}", _no_guest(spec, stack), path="x-ctl.route.under")
+        if spec.under not in routed or not spec.paths:
+            problem = f"{spec.under} has no door of its own that could be shared" if spec.paths else "names no paths"
+            raise InvalidFile(f"templates/{guest.folder}", problem, path="x-ctl.route.under")
     free = opened(doors, routed, file)
     places = _places(routed.values(), stack.services, doors, file)
     return tuple(
         _route(service, spec, access, doors, places[name], free.get(name, ()), guests)
         for name, (service, spec) in routed.items()
     )
-
-
-def _no_guest(spec: RouteSpec, stack: Stack) -> str:
-    if not spec.paths:
-        return "shares a door and names no paths"
-    if stack.proxy != "caddy":
-        return "the templates of nginx have no doors that services share"
-    return f"{spec.under} has no door of its own that could be shared"
 
 
 def _places(

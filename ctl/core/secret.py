@@ -56,9 +56,9 @@ class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A generated secret gets `bytes` bytes of randomness, written in the alphabet that its consumer bears; a supplied
     one has to match `pattern`. `sticky` ones are never generated anew, because data is encrypted with them. `rotate`
     names the recipe, `rotate/<name>.sh.j2` in the template folder, without which a new value would fit nothing that
-    is stored. `login` ones are what a person types at a door, shown once after the first deploy. `optional` ones may
-    have no value; templates then see nothing. `shared_with` names the service at which this one is a client and shows
-    it, such as Postgres or LiteLLM, so that a role or a key is made there.
+    is stored. `login` ones are what a person types at a door, beside the value of the variable that this names.
+    `optional` ones may have no value; templates then see nothing. `shared_with` names the service at which this one is
+    a client and shows it, such as Postgres or LiteLLM, so that a role or a key is made there.
     """
 
     about: str = ""
@@ -68,7 +68,7 @@ class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str = ""
     sticky: bool = False
     rotate: str = ""
-    login: bool = False
+    login: str = ""
     optional: bool = False
     shared_with: str = ""
 

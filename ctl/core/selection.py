@@ -52,6 +52,14 @@ class Selection:
         return Entrance(tuple(self.vars["ssh_from"]), self.access.kind == "tailscale")
 
     @property
+    def logins(self) -> tuple[str, ...]:
+        """The secrets that people type at the doors: the proxy's where a door has it, else those of the services."""
+        asked = any(route.password for route in self.routes)
+        own = [name for folder in self.services for name, spec in folder.meta.secrets.items() if spec.login]
+        proxy = [name for name, spec in self.proxy.meta.secrets.items() if spec.login and (asked or not own)]
+        return (*proxy, *own)
+
+    @property
     def secrets(self) -> dict[str, SecretSpec]:
         return {name: spec for folder in self.folders for name, spec in folder.meta.secrets.items()}
 

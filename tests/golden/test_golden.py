@@ -54,7 +54,12 @@ PLATFORM: dict[str, dict[str, Any]] = {
         "without": ("dify", "weaviate", "redis", "anythingllm", "clawdbot", "signal-api", "gdrive"),
     },
 }
-STACKS = {"lean-llm": LEAN, "ai-platform": PLATFORM}
+ENTERPRISE: dict[str, dict[str, Any]] = {
+    "public": {"vars": {"tls": "acme", "domain": "ai.example.com"}},
+    "ngrok-and-gpu": {"vars": {"access": "ngrok", **NGROK, "gpu": "nvidia"}, "replicas": {"gateway": 1, "chat": 1}},
+    "engines-behind-litellm": {"vars": {"access": "internal"}, "services": ("litellm",)},
+}
+STACKS = {"lean-llm": LEAN, "ai-platform": PLATFORM, "enterprise-llm": ENTERPRISE}
 VARIANTS = {f"{stack}/{name}": host for stack, hosts in STACKS.items() for name, host in hosts.items()}
 
 
@@ -129,11 +134,14 @@ each_host = pytest.mark.parametrize(("host", "variant"), [(name, name) for name 
 def test_docker_compose_takes_the_project(host: Path, variant: str) -> None:
     whole = release(variant)
     project = judges.compose_config(whole, host)
-    key = project["services"]["n8n"]["environment"]["N8N_ENCRYPTION_KEY"].replace("$$", "$")
+    name, variable = ("auth", "ADMIN_PASSWORD") if whole.stack == "enterprise-llm" else ("n8n", "N8N_ENCRYPTION_KEY")
+    key = project["services"][name]["environment"][variable].replace("$$", "$")
     assert key in [secret.reveal() for secret in whole.secrets], "the secret arrives as it is"
 
 
-@pytest.mark.parametrize(("host", "variant"), [(f"lean-llm/{name}",) * 2 for name in LEAN], indirect=["host"])
+@pytest.mark.parametrize(
+    ("host", "variant"), [(name, name) for name in VARIANTS if not name.startswith("ai-platform/")], indirect=["host"]
+)
 def test_caddy_takes_its_configuration(host: Path, variant: str, tmp_path: Path) -> None:
     judges.caddy_validate(release(variant), host, tmp_path)
 

@@ -43,8 +43,8 @@ pull() {
         return 1
     }
 }
-apply() {
-    listed && missed=$(mktemp) || return 1
+fetch_missing() {
+    missed=$(mktemp) || return 1
     each pull
     found=$?
     cat "$missed"
@@ -52,3 +52,4 @@ apply() {
     [ "$found" -eq 0 ] || echo "names are as in https://ollama.com/library"
     return $found
 }
+apply() { listed && fetch_missing; }

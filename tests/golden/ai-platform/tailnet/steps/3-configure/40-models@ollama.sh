@@ -42,8 +42,8 @@ pull() {
         return 1
     }
 }
-apply() {
-    listed && missed=$(mktemp) || return 1
+fetch_missing() {
+    missed=$(mktemp) || return 1
     each pull
     found=$?
     cat "$missed"
@@ -51,3 +51,4 @@ apply() {
     [ "$found" -eq 0 ] || echo "names are as in https://ollama.com/library"
     return $found
 }
+apply() { listed && fetch_missing; }
