@@ -17,6 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.set_threshold(200_000)
     code = run(sys.argv[1:] if arguments is None else list(arguments))
     gc.freeze()
+    # A Ctrl-C that came while Python ran a string (a dataclass is made of some) would be remembered as one that nobody
+    # took care of, and end the program by a signal instead of by its code. The next string that is run makes it forget.
+    exec("")  # noqa: S102
     sys.exit(code)
 
 

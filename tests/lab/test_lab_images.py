@@ -48,7 +48,11 @@ def test_the_names_that_the_stacks_pull() -> None:
 
 def test_real_programs_have_tags_of_their_own_and_are_slow() -> None:
     slow = {str(recipe.serves) for recipe in load().values() if recipe.slow}
-    assert slow == {"docker.n8n.io/n8nio/n8n:2.30.8-npm", "docker.io/flowiseai/flowise:3.1.3-npm"}
+    assert slow == {
+        "docker.n8n.io/n8nio/n8n:2.30.8-npm",
+        "docker.io/flowiseai/flowise:3.1.3-npm",
+        "ghcr.io/openclaw/openclaw:2026.9.6-npm",
+    }
 
 
 def test_the_name_of_an_image_follows_its_content_and_that_of_its_bases() -> None:

@@ -24,7 +24,7 @@ RELOAD = "proxy/caddy/steps/3-configure/20-reload.sh.j2"
 ALLOWED = re.compile(
     # Docker's own record of a container's environment, in a folder that root alone can enter.
     r"/run/containerd/io\.containerd\.runtime\.v2\.task/moby/\w{64}/config\.json|"
-    rf"{ROOT}/(stacks/[a-z0-9]+/(\.env|database\.sql)|proxy/\.env|\.ctl/secrets\.env|\.ctl/releases/\w+/files/\w{{64}})"
+    rf"{ROOT}/(stacks/[a-z0-9]+/(\.env|databases?\.sql)|proxy/\.env|\.ctl/secrets\.env|\.ctl/releases/\w+/files/\w{{64}})"
 )
 
 
