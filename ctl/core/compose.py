@@ -134,8 +134,7 @@ def _build(fragment: dict[str, Any], contexts: Contexts, directory: str, files: 
 
 def _apply(fragment: dict[str, Any], override: ServiceOverride, service: Service, *, first: bool) -> None:
     if override.networks:
-        given = fragment.get("networks", {})
-        own = dict.fromkeys(given) if isinstance(given, list) else given
+        own = _networks(fragment)
         fragment["networks"] = {name: own.get(name) for name in override.networks} | own
     if not first:
         return
@@ -155,10 +154,14 @@ def _apply(fragment: dict[str, Any], override: ServiceOverride, service: Service
         environment.update({name: value.replace("$", "$$") for name, value in override.env.items()})
 
 
+def _networks(fragment: Mapping[str, Any]) -> dict[str, Any]:
+    """The networks of a container by name, whichever of the two ways they are written in."""
+    given = fragment.get("networks", {})
+    return dict.fromkeys(given) if isinstance(given, list) else given
+
+
 def _fix_address(fragment: dict[str, Any], address: str) -> None:
-    networks = fragment.setdefault("networks", {})
-    if isinstance(networks, list):
-        fragment["networks"] = networks = dict.fromkeys(networks)
+    fragment["networks"] = networks = _networks(fragment)
     networks["default"] = {**(networks.get("default") or {}), "ipv4_address": address}
 
 

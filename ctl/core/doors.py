@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -83,7 +83,7 @@ def opened(doors: Doors, routed: Collection[str], file: str) -> dict[str, tuple[
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    kind: str
+    kind: Literal["subdomain", "port", "path"]
     port: int
     path: str
 
@@ -176,7 +176,7 @@ def _route(
             for probe in one.meta.verify
         ),
         open=free,
-        kind="subdomain" if place.kind == "subdomain" else "path" if place.kind == "path" else "port",
+        kind=place.kind,
         port=place.port,
         path=place.path,
         strip=place.kind == "path" and spec.path == "strip",

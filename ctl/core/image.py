@@ -7,6 +7,7 @@ import io
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from ctl.core.errors import InvalidFile, UnknownName
 
@@ -14,7 +15,7 @@ Contexts = Callable[[str], "Context"]
 """By `STACK/IMAGE`. Raises UnknownName."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Context:
     """What `docker build` is given: `files` maps each path in the folder to its bytes and whether it can be run."""
 
@@ -27,6 +28,10 @@ class Context:
 
     def tar(self) -> bytes:
         """Uncompressed, as everything travels compressed. The same files give the same bytes."""
+        return self._packed
+
+    @cached_property
+    def _packed(self) -> bytes:
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for path, (content, executable) in sorted(self.files.items()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from ctl.core.probe import ContainerFact, Facts, FileFact
@@ -271,8 +271,3 @@ def _is_drift(change: Change, whole: Plan) -> bool:
     if isinstance(change, StepChange):
         return change.reason == "no longer in place"
     return settled and change.kind != "remove"
-
-
-def narrowed(whole: Plan, phases: Collection[int]) -> Plan:
-    """The same plan, these phases only."""
-    return replace(whole, changes=tuple(change for change in whole.changes if change.phase in phases), whole=False)
