@@ -203,8 +203,7 @@ roll() {
     sweep "$name"
     for old in $(compose ps -q "$name"); do
         before=$(compose ps -q "$name")
-        count=$(echo "$before" | wc -l)
-        if ! logged compose up -d --no-deps --no-build --no-recreate --scale "$name=$((count + 1))" --wait --wait-timeout "$limit" "$name"; then
+        if ! beside "$before"; then
             new=$(compose ps -aq "$name" | grep -vxF "$before")
             event unhealthy "$name" "$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$new" 2>/dev/null || echo missing)"
             logged docker logs --tail 20 "$new"
@@ -218,26 +217,56 @@ roll() {
     event healthy "$name"
 }
 
+# beside IDS: one more container than these, which nobody is let into before it is healthy: Docker's DNS tells the proxy of
+# it as soon as it runs.
+beside() {
+    count=$(($(echo "$1" | wc -l) + 1))
+    logged compose up --no-start --no-deps --no-build --no-recreate --scale "$name=$count" "$name" || return
+    new=$(compose ps -aq "$name" | grep -vxF "$1")
+    logged docker start "$new" && logged shut "$new" "$limit" &&
+        logged compose up -d --no-deps --no-build --no-recreate --scale "$name=$count" --wait --wait-timeout "$limit" "$name" &&
+        logged reopen "$new"
+}
+
 # retire ID: let nobody in any more, wait for those who are inside, for as long as the container asks for; then stop it.
-# Its own network namespace is the place, as containers of one network reach each other past the host's firewall.
 retire() {
     pid=$(docker inspect -f '{{.State.Pid}}' "$1") || return 0
     grace=$(docker inspect -f '{{.Config.StopTimeout}}' "$1" | sed 's/[^0-9]//g')
-    nsenter -t "$pid" -n nft -f - <<'NFT'
-table inet ctl_retire {
-    chain input {
-        type filter hook input priority 0
-        iif lo accept
-        tcp flags & (syn | ack) == syn reject with tcp reset
-    }
-}
-NFT
+    shut "$1" $((${grace:-10} + 60))
     ticks=0
     while [ "$(guests "$pid")" -gt 0 ] && [ "$ticks" -lt $((${grace:-10} * 5)) ]; do
         sleep 0.2
         ticks=$((ticks + 1))
     done
     docker stop "$1" && docker rm -f "$1"
+}
+
+# shut ID SECONDS: refuse whoever comes anew, for so long at most: a run that is killed leaves no container shut for ever.
+# Its own network namespace is the place, as containers of one network reach each other past the host's firewall.
+shut() {
+    inside "$1" nft -f - <<NFT
+table inet ctl_door {
+    set shut {
+        type inet_service
+        flags interval, timeout
+        elements = { 0-65535 timeout ${2}s }
+    }
+    chain input {
+        type filter hook input priority 0
+        iif lo accept
+        tcp flags & (syn | ack) == syn tcp dport @shut reject with tcp reset
+    }
+}
+NFT
+}
+
+reopen() { inside "$1" nft delete table inet ctl_door; }
+
+# inside ID COMMAND...: in the container's network, with the host's programs.
+inside() {
+    pid=$(docker inspect -f '{{.State.Pid}}' "$1") || return
+    shift
+    nsenter -t "$pid" -n "$@"
 }
 
 # guests PID: how many connections others have to the ports on which that process's container listens.
