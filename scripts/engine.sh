@@ -47,7 +47,7 @@ if [ -n "$missing" ]; then
     say "installing: $missing"
     transcript=$(mktemp)
     # shellcheck disable=SC2086  # a list of package names
-    if ! { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y $missing; } >"$transcript" 2>&1; then
+    if ! { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 install -y $missing; } >"$transcript" 2>&1; then
         stop "apt-get could not install $missing: $(grep '^E:' "$transcript" | head -n 1) (all of it: $transcript)"
     fi
     rm -f "$transcript"

@@ -19,7 +19,7 @@ install() {
     say "installing $*"
     $as_root apt-get -qq update
     # shellcheck disable=SC2086  # nothing, or two words
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install "$@" >/dev/null
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 install "$@" >/dev/null
 }
 
 command -v "$python" >/dev/null || stop "there is no $python"

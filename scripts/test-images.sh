@@ -26,7 +26,7 @@ install() {
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     fi
     apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$@" >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >/dev/null
 }
 missing=
 command -v redis-server >/dev/null || missing=redis-server

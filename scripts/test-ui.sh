@@ -29,7 +29,7 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v go
     command -v apt-get >/dev/null || stop "Chromium is missing: install it, or name one with CHROMIUM"
     say "installing chromium"
     $as_root apt-get -qq update
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install chromium >/dev/null
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 install chromium >/dev/null
 fi
 
 mkdir -p "$build"
