@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import os
 import ssl
+import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import lab_server
@@ -18,7 +23,7 @@ import yaml
 from lab_project import Project, Said, until
 from lab_server import Door, Server
 
-ROOT = "/opt/enterprise-llm"
+TOP = Path(__file__).parents[2]
 ADMIN = "admin@example.com"
 NOTICE = "These answers come from the lab's stand-in, not from a model."
 VARS = {
@@ -73,21 +78,24 @@ class Enterprise:
         assert reply.status == 200, reply
         return str(reply.data["access_token"])
 
-    def chat(self, token: str, message: str, **more: Any) -> list[tuple[float, str, Any]]:
+    def chat(self, token: str, message: str) -> list[tuple[float, str, Any]]:
         """The events of one answer, each with the time at which it came. Raises OSError and HTTPException."""
+        return [(time.monotonic(), kind, data) for kind, data in self.events(token, message)]
+
+    def events(self, token: str, message: str) -> Iterator[tuple[str, Any]]:
+        """The events of one answer as they come. Raises OSError and HTTPException."""
         door = self.door()
         try:
-            door.request("POST", "/api/chat", json.dumps({"message": message, **more}), _headers(token))
+            door.request("POST", "/api/chat", json.dumps({"message": message}), _headers(token))
             answer = door.getresponse()
             assert answer.status == 200, (answer.status, answer.read())
-            events, kind = [], ""
+            kind = ""
             for line in answer:
                 word, _, text = line.decode().strip().partition(": ")
                 if word == "event":
                     kind = text
                 elif word == "data":
-                    events.append((time.monotonic(), kind, json.loads(text)))
-            return events
+                    yield kind, json.loads(text)
         finally:
             door.close()
 
@@ -181,47 +189,116 @@ def test_somebody_asks_and_the_answer_comes_word_by_word(enterprise: Enterprise)
 
 
 def test_a_new_release_of_the_gateway_fails_no_request(enterprise: Enterprise) -> None:
-    token, over = enterprise.log_in(), threading.Event()
-    failed: list[str] = []
-    served = [0]
-
-    def visit() -> None:
-        while not over.is_set():
-            try:
-                events = enterprise.chat(token, "Go on.")
-                if events[-1][1] != "done":
-                    failed.append(f"{events[-1]}")
-                served[0] += 1
-            except (OSError, AssertionError, http.client.HTTPException) as error:
-                failed.append(repr(error))
-
     before = enterprise.server.sh("docker ps -q --filter label=ctl.service=gateway | sort")
-    threads = [threading.Thread(target=visit) for _ in range(4)]
-    for thread in threads:
-        thread.start()
     enterprise.write(vars={"model_notice": "Another word."})
-    try:
+    with Load(enterprise) as load:
         deploy = enterprise.ctl("deploy", "--yes")
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
     assert deploy.code == 0, deploy
     assert not set(before.split()) & set(enterprise.server.sh("docker ps -q").split())
-    assert failed == []
-    assert served[0] > 4
+    assert load.failed == []
+    assert len(load.answered) > 4
+
+
+def test_other_keys_fail_no_request(enterprise: Enterprise) -> None:
+    old = enterprise.log_in()
+    with Load(enterprise) as load:
+        assert enterprise.ask("POST", "/auth/keys/rotate", {}, token=old).status == 200
+        until("tokens to be signed with the new key", lambda: _kid(enterprise.log_in()) != _kid(old), seconds=90)
+        load.go_on(4)
+        assert enterprise.ask("GET", "/api/sessions", token=old).status == 200, "the old key is good for its tokens"
+    assert load.failed == []
+    keys = enterprise.ask("GET", "/.well-known/jwks.json").data["keys"]
+    assert {_kid(old), _kid(enterprise.log_in())} <= {key["kid"] for key in keys}
 
 
 @pytest.mark.parametrize("service", ["gateway", "auth", "redis", "postgres"])
-def test_what_is_killed_comes_back_and_nothing_that_was_said_is_lost(enterprise: Enterprise, service: str) -> None:
-    token = enterprise.log_in()
-    message = f"Remember {service}."
-    session = enterprise.chat(token, message)[0][2]["session"]["id"]
-    # Docker would take `docker kill` for somebody's wish.
-    enterprise.server.sh(
-        f"docker inspect -f '{{{{.State.Pid}}}}' $(docker ps -q --filter label=ctl.service={service}) | xargs kill -9"
+def test_what_is_killed_under_load_comes_back_and_loses_nothing(enterprise: Enterprise, service: str) -> None:
+    with Load(enterprise) as load:
+        load.go_on(4)
+        # Docker would take `docker kill` for somebody's wish.
+        enterprise.server.sh(
+            f"docker inspect -f '{{{{.State.Pid}}}}' $(docker ps -q --filter label=ctl.service={service} | head -n 1)"
+            " | xargs kill -9"
+        )
+        until(f"{service} to be back", enterprise.healthy, seconds=120, every=2)
+        load.go_on(4)
+    if service in ("auth", "redis"):
+        assert load.failed == [], "who is logged in does not need it to be answered"
+    load.check()
+
+
+def test_a_browser_walks_through_it(enterprise: Enterprise) -> None:
+    """From log-in to log-out at three widths. Screenshots: build/ui/shots."""
+    door = {"UI_BASE_URL": "https://chat.localhost:8443", "UI_ADDRESS": enterprise.server.lab.ip}
+    who = {"UI_EMAIL": ADMIN, "UI_PASSWORD": enterprise.password}
+    walk = subprocess.run(
+        [TOP / "scripts/test-ui.sh"], env={**os.environ, **door, **who}, capture_output=True, text=True, timeout=600
     )
-    until(f"{service} to be back", enterprise.healthy, seconds=120, every=2)
-    messages = enterprise.ask("GET", f"/api/sessions/{session}", token=enterprise.log_in()).data["messages"]
-    assert messages[0]["content"] == message
-    assert enterprise.chat(enterprise.log_in(), "And now?", session_id=session)[-1][1] == "done"
+    assert walk.returncode == 0, walk.stdout[-3000:] + walk.stderr[-3000:]
+
+
+def _kid(token: str) -> str:
+    header = token.partition(".")[0]
+    return str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
+
+
+class Load:
+    """People who ask one question after the other, each with a login of their own that they keep."""
+
+    def __init__(self, enterprise: Enterprise, people: int = 4) -> None:
+        self._site, self._over = enterprise, threading.Event()
+        self._tokens = [self._account(f"{uuid.uuid4().hex}@example.com") for _ in range(people)]
+        self._threads = [threading.Thread(target=self._talk, args=[token]) for token in self._tokens]
+        self.answered: list[tuple[str, str, str, str]] = []
+        """Token, session, question and answer of what was answered to its end."""
+        self.heard: list[tuple[str, str, str]] = []
+        """Token, session and question of what the gateway said that it had taken."""
+        self.failed: list[str] = []
+
+    def _account(self, email: str) -> str:
+        who = {"email": email, "password": uuid.uuid4().hex}
+        made = self._site.ask("POST", "/auth/users", {**who, "name": "Visitor"}, token=self._site.log_in())
+        assert made.status == 201, made
+        return str(self._site.ask("POST", "/auth/login", who).data["access_token"])
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def go_on(self, answers: int) -> None:
+        """Until so many more were given."""
+        enough = len(self.answered) + answers
+        until("further answers", lambda: len(self.answered) >= enough, seconds=60)
+
+    def _talk(self, token: str) -> None:
+        while not self._over.is_set():
+            question, said, kind, data = f"What is {uuid.uuid4().hex}?", "", "nothing", None
+            try:
+                for kind, data in self._site.events(token, question):
+                    if kind == "session":
+                        session = data["session"]["id"]
+                        self.heard.append((token, session, question))
+                    said += data["text"] if kind == "token" else ""
+                    if kind == "done":
+                        self.answered.append((token, session, question, said))
+                if kind != "done":
+                    self.failed.append(f"{kind}: {data}")
+            except (OSError, AssertionError, http.client.HTTPException) as error:
+                self.failed.append(repr(error))
+            self._over.wait(1)  # thirty chats a minute are a person's limit
+
+    def check(self) -> None:
+        """Raises AssertionError if anything is gone of what the gateway had said that it has."""
+        told = {
+            (session, each["role"], each["content"])
+            for token, session, _ in self.heard
+            for each in self._site.ask("GET", f"/api/sessions/{session}", token=token).data["messages"]
+        }
+        assert {(session, "user", question) for _, session, question in self.heard} <= told
+        assert {(session, "assistant", said) for _, session, _, said in self.answered} <= told

@@ -7,8 +7,9 @@ import { expect } from "vitest";
 import { ADMIN, Backend } from "./backend";
 
 const HERE = join(import.meta.dirname, "../..");
-/** Real services instead of the stand-in: UI_BASE_URL, UI_EMAIL and UI_PASSWORD. */
+/** Real services instead of the stand-in: UI_BASE_URL, UI_EMAIL and UI_PASSWORD; UI_ADDRESS where no DNS knows the name. */
 export const REAL = process.env["UI_BASE_URL"] ?? null;
+const ADDRESS = process.env["UI_ADDRESS"];
 export const WHO = { email: process.env["UI_EMAIL"] ?? ADMIN.email, password: process.env["UI_PASSWORD"] ?? ADMIN.password };
 const SHOTS = process.env["UI_SHOTS"] ?? join(tmpdir(), "ui-shots");
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -18,7 +19,8 @@ export async function launch(): Promise<Browser> {
   if (!found) throw new Error("no Chromium: apt-get install chromium, or name one with CHROMIUM");
   return chromium.launch({
     executablePath: found,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      ...(REAL && ADDRESS ? [`--host-resolver-rules=MAP ${new URL(REAL).hostname} ${ADDRESS}`] : [])],
   });
 }
 
