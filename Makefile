@@ -43,7 +43,7 @@ test-enterprise: setup  ## The stack enterprise-llm on a real host: its images a
 	@scripts/engine.sh
 	$(PYTEST) $(ENTERPRISE)
 
-test-images: setup  ## The tests of the stack enterprise-llm's own services, with a real Postgres and Redis (minutes)
+test-images: setup  ## The tests of the services that this project writes itself, with a real Postgres and Redis (minutes)
 	@scripts/test-images.sh
 
 test: check  ## Everything but the slow suites (faults, e2e-real)

@@ -1,19 +1,25 @@
 #!/bin/sh
 # The tests of the images that this project builds itself, each in a virtual environment of its own. Safe to run twice.
 #
-#   scripts/test-images.sh [auth|gateway] [pytest options]
+#   scripts/test-images.sh [IMAGE | STACK/IMAGE] [pytest options]
+#
+# An image with tests is a folder stacks/STACK/images/IMAGE with a requirements-dev.lock.
 set -eu
 cd "$(dirname "$0")/.."
-images=stacks/enterprise-llm/images
 
 # What the images run is preferred; what this project runs will do.
 python=${PYTHON:-python3}
 if python3.13 -c '' 2>/dev/null; then python=python3.13; fi
 
-case ${1:-} in
-    auth | gateway) services=$1 && shift ;;
-    *) services="auth gateway" ;;
-esac
+all=
+chosen=
+for lock in stacks/*/images/*/requirements-dev.lock; do
+    folder=${lock%/*}
+    stack=${folder#stacks/}
+    all="$all $folder"
+    case ${1:-} in "${folder##*/}" | "${stack%%/*}/${folder##*/}") chosen="$chosen $folder" ;; esac
+done
+if [ -n "$chosen" ]; then shift; fi
 
 # Postgres and Redis are installed where we may, but not started: the tests start their own. Without them tests are skipped.
 install() {
@@ -34,9 +40,11 @@ for bin in /usr/lib/postgresql/*/bin/postgres; do [ -x "$bin" ] || missing="$mis
 # shellcheck disable=SC2086  # a list of package names
 if [ -n "$missing" ]; then install $missing; fi
 
-for service in $services; do
-    venv=$PWD/.venv/images/$service
-    lock=$images/$service/requirements-dev.lock
+for folder in ${chosen:-$all}; do
+    service=${folder##*/}
+    stack=${folder#stacks/}
+    venv=$PWD/.venv/images/${stack%%/*}/$service
+    lock=$folder/requirements-dev.lock
     if ! cmp -s "$lock" "$venv/lock"; then
         printf 'images: installing what %s and its tests need\n' "$service"
         "$python" -m venv --clear "$venv"
@@ -45,7 +53,7 @@ for service in $services; do
     fi
     printf 'images: %s\n' "$service"
     (
-        cd "$images/$service"
+        cd "$folder"
         "$venv/bin/mypy"
         PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest -q -p no:cacheprovider "$@"
     )

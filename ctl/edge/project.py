@@ -61,25 +61,24 @@ class Project:
 
     def context(self, name: str) -> Context:
         """What `STACK/IMAGE` is built from, but for what its .dockerignore names. Raises UnknownName, InvalidFile."""
-        from docker.utils.build import exclude_paths  # noqa: PLC0415  only stacks that build images need it
+        from ctl.edge.context import files_of  # noqa: PLC0415  only stacks that build images need it
 
         folders = {
-            f"{path.parent.parent.parent.name}/{path.parent.name}": path.parent
+            f"{path.parent.parent.parent.name}/{path.parent.name}": (path.parent, base)
             for base in self._bases("stacks")
             for path in base.glob("*/images/*/Dockerfile")
         }
         if name not in folders:
             raise UnknownName("image", name, sorted(folders), hint="it is a folder: stacks/STACK/images/IMAGE")
-        folder = folders[name]
+        folder, stacks = folders[name]
         ignored = folder / ".dockerignore"
         patterns = [line for line in read_text(ignored).splitlines() if line] if ignored.exists() else []
         files: dict[str, tuple[bytes, bool]] = {}
-        for inside in exclude_paths(str(folder), patterns, dockerfile="Dockerfile"):
-            path = folder / inside
-            if path.is_file() and path != ignored:
+        for inside, path in files_of(folder, patterns, within=(stacks, _PACKAGE)):
+            if path != ignored:
                 content = path.read_bytes()
                 # Not from the file's own mode: an installed package may have lost it.
-                files[Path(inside).as_posix()] = (content, content.startswith(b"#!"))
+                files[inside] = (content, content.startswith(b"#!"))
         return Context(name, files)
 
     def supplied_secrets(self) -> dict[str, str]:

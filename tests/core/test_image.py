@@ -111,6 +111,42 @@ def test_a_context_is_read_without_what_is_to_be_ignored(tmp_path: Path) -> None
         Project(tmp_path).context("mine/ap")
 
 
+def test_a_context_holds_what_its_links_lead_to(tmp_path: Path) -> None:
+    shared, app = tmp_path / "stacks/other/images/shared", tmp_path / "stacks/mine/images/app"
+    for path in (shared / "inner/x.py", shared / "__pycache__/x.pyc", app / "Dockerfile", app / "src/app.py"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    (app / ".dockerignore").write_text("*\n!src\n**/__pycache__\n")
+    (app / "src/shared").symlink_to("../../../../other/images/shared")
+    (app / "src/alias.py").symlink_to("app.py")
+    (app / "left-out").symlink_to("/etc")
+    files = Project(tmp_path).context("mine/app").files
+    held = {name: content.decode() for name, (content, _) in files.items()}
+    assert held.pop("Dockerfile") == "Dockerfile"
+    assert held == {"src/app.py": "app.py", "src/alias.py": "app.py", "src/shared/inner/x.py": "x.py"}
+
+
+@pytest.mark.parametrize(
+    ("goal", "problem"),
+    [
+        ("/etc/hostname", "leads out of"),
+        ("../../../../..", "leads out of"),
+        ("nothing", "leads nowhere"),
+        ("..", "leads in a circle"),
+        (".", "leads in a circle"),
+        ("../../../..", "leads in a circle"),
+        ("link", "leads nowhere"),
+    ],
+)
+def test_links_that_a_context_may_not_hold(tmp_path: Path, goal: str, problem: str) -> None:
+    app = tmp_path / "stacks/mine/images/app"
+    (app / "src").mkdir(parents=True)
+    (app / "Dockerfile").write_text("")
+    (app / "src/link").symlink_to(goal)
+    with pytest.raises(InvalidFile, match=f"src/link: is a link that {problem}"):
+        Project(tmp_path).context("mine/app")
+
+
 @pytest.mark.parametrize("name", ["auth", "gateway", "ui"])
 def test_what_is_shipped_holds_no_tests_and_nothing_that_was_made(name: str) -> None:
     files = samples.PROJECT.context(f"enterprise-llm/{name}").files

@@ -16,8 +16,9 @@ import httpx
 import msgspec
 import pytest
 from auth.document import Document
-from auth.web import Problem
 from conftest import ADMIN, Running, Start
+
+from webservice.web import Problem
 
 
 class Count(msgspec.Struct):
@@ -117,7 +118,7 @@ def test_a_full_disk_is_said_and_changes_nothing(tmp_path: Path) -> None:
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         + COUNTING.partition("async def main")[0]
-        + "from auth.web import Problem\n"
+        + "from webservice.web import Problem\n"
         "try:\n"
         "    asyncio.run(Document(Path(sys.argv[1]), Count).change(lambda c: c.by.update({'x' * 999: 1})))\n"
         "except Problem as problem:\n"

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from gateway.batch import Batch
-from gateway.web import Problem
+
+from webservice.batch import Batch
+from webservice.web import Problem
 
 
 def test_what_waits_goes_together_and_in_order() -> None:

@@ -12,8 +12,9 @@ import httpx
 import pytest
 from conftest import Running, Start
 from gateway.limits import Count, Limits
-from gateway.web import Problem
 from world import Redis, free_port, until
+
+from webservice.web import Problem
 
 
 def shared(gateway: Running) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from webservice.environment import SettingsError
+from webservice.serve import serve
+from webservice.web import log_to_stdout
+
 from . import settings as given
 from .app import application
-from .environment import SettingsError
-from .serve import serve
 from .service import Service
-from .web import log_to_stdout
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
         (settings.data / ".writable").touch()
     except OSError as error:
         sys.exit(f"auth: DATA_DIR {settings.data} cannot be written: {error.strerror}")
-    log_to_stdout(settings.log_level)
+    log_to_stdout("auth", settings.log_level)
     service = Service(settings)
 
     def drain() -> None:

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from webservice.web import Problem
+
 from .document import Document
-from .web import Problem
 
 Role = Literal["user", "admin"]
 Email = Annotated[

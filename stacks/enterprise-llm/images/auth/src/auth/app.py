@@ -13,12 +13,13 @@ from starlette.applications import Starlette
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
+from webservice.api import Call, Operation, Reply, openapi, routes
+from webservice.web import Envelope
+
 from . import shapes as s
 from .accounts import User
-from .api import Call, Operation, Reply, openapi, routes
 from .keys import JWKS
 from .service import Service
-from .web import Envelope
 
 log = logging.getLogger("auth")
 TEND_SECONDS = 30

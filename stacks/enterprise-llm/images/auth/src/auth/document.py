@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from .batch import Batch
-from .web import Problem
+from webservice.batch import Batch
+from webservice.web import Problem
 
 D = TypeVar("D")
 R = TypeVar("R")

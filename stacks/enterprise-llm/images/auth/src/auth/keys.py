@@ -19,10 +19,11 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
+from webservice.web import Problem
+
 from .accounts import User
 from .document import Document
 from .settings import Settings
-from .web import Problem
 
 LEEWAY = 30
 """Seconds that clocks may differ."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from .web import Problem
+from webservice.web import Problem
 
 HASHER = PasswordHasher()
 """RFC 9106's second choice: 64 MiB, three passes."""

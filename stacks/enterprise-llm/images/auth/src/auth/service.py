@@ -8,8 +8,10 @@ import time
 
 import msgspec
 
+from webservice.api import Call, Reply, path_id
+from webservice.web import Problem
+
 from .accounts import Account, Directory, User, canonical, domain_of, public
-from .api import Call, Reply, path_id
 from .document import replace
 from .keys import JWKS, Claims, Keyring, invalid_token
 from .logins import Register
@@ -33,7 +35,6 @@ from .shapes import (
     UsersQuery,
 )
 from .throttle import Throttle
-from .web import Problem
 
 log = logging.getLogger("auth")
 COOKIE = "refresh"

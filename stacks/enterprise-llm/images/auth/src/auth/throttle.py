@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from webservice.web import Problem
+
 from .document import Document
-from .web import Problem
 
 MOST_KEYS = 20_000
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from webservice.environment import SettingsError
+from webservice.serve import serve
+from webservice.web import log_to_stdout
+
 from . import settings as given
 from .app import Application
-from .environment import SettingsError
-from .serve import serve
-from .web import log_to_stdout
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
         settings = given.from_environment()
     except SettingsError as error:
         sys.exit(f"gateway: {error}")
-    log_to_stdout(settings.log_level)
+    log_to_stdout("gateway", settings.log_level)
     application = Application(settings)
     serve(
         application.asgi,

@@ -13,9 +13,12 @@ import msgspec
 from starlette.routing import Router
 from starlette.types import ASGIApp, Scope
 
+from webservice.api import Call, Operation, Reply, openapi, routes
+from webservice.tokens import Verifier
+from webservice.web import Envelope, Problem
+
 from . import history as h
 from . import openai_api as v1
-from .api import Call, Operation, Reply, openapi, routes
 from .chat import Chat, ChatAnswer
 from .engine import Engine
 from .limits import Limits
@@ -23,8 +26,6 @@ from .metrics import Metrics
 from .settings import Settings
 from .store import Store
 from .streams import Streams
-from .tokens import Verifier, refused
-from .web import Envelope, Problem
 
 log = logging.getLogger("gateway")
 
@@ -60,7 +61,7 @@ class Gateway:
             headers={"accept-encoding": "identity"},
             read_bufsize=2**18,
         )
-        self.verifier = Verifier(settings)
+        self.verifier = Verifier(settings.trust)
         self.limits = Limits(settings.redis_url)
         self.store = Store(settings)
         self.engine = Engine(settings, self.http)
@@ -103,12 +104,8 @@ class Gateway:
         await self._counted(call, "chat", self.settings.chats_per_minute)
 
     async def _counted(self, call: Call, kind: str, limit: int) -> None:
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise refused()
-        call.user = await self.verifier.verify(token.strip())
-        call.scope["user_id"] = call.user.sub
-        count = await self.limits.count(kind, call.user.sub, limit)
+        who = await self.verifier.caller(call)
+        count = await self.limits.count(kind, who.sub, limit)
         self.metrics.limits_shared.set(self.limits.shared)
         count.check()
         call.scope["extra_headers"] = count.headers

@@ -11,7 +11,9 @@ import aiohttp
 import msgspec
 from msgspec import Meta
 
-from .api import Call, Reply, path_id
+from webservice.api import Call, Reply, path_id
+from webservice.web import Problem
+
 from .context import fit, title_of, tokens_of
 from .engine import Engine, ModelError, Piece, Turn, unavailable
 from .metrics import Metrics
@@ -19,7 +21,6 @@ from .records import Answer, Finish, Question, Session, Usage
 from .settings import Settings
 from .store import Store
 from .streams import Out, Streams, encode, event
-from .web import Problem
 
 ModelName = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import aiohttp
 import msgspec
 
+from webservice.web import Problem
+
 from .settings import Settings
-from .web import Problem
 
 CONNECT_SECONDS = 3
 LIST_SECONDS = 10

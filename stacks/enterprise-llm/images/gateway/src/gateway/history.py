@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from .api import Call, Reply, path_id
+from webservice.api import Call, Reply, path_id
+
 from .records import Cursor, Message, Session
 from .store import Store
 

@@ -14,8 +14,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from .batch import Batch
-from .web import Problem
+from webservice.batch import Batch
+from webservice.web import Problem
 
 log = logging.getLogger("gateway")
 PERIOD = 60.0

@@ -11,12 +11,13 @@ import aiohttp
 import msgspec
 from msgspec import Meta
 
-from .api import Call, Reply
+from webservice.api import Call, Reply
+from webservice.web import Problem, request_id
+
 from .chat import ModelName
 from .engine import Engine, ModelError, unavailable
 from .metrics import Metrics
 from .streams import Out, Streams, encode
-from .web import Problem, request_id
 
 
 class Said(msgspec.Struct):

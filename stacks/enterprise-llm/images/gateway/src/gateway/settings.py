@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from .environment import Environment
+from webservice.environment import Environment
+from webservice.tokens import Trust, trust
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,7 @@ class Settings:
     ollama_url: str
     openai_url: str
     openai_key: str
-    jwks_file: Path | None
-    jwks_url: str
-    revoked_file: Path | None
-    revoked_url: str
-    issuer: str
-    audience: str
-    allowed_domains: frozenset[str]
+    trust: Trust
     models: tuple[str, ...]
     model_default: str
     model_notice: str
@@ -52,24 +46,13 @@ def from_environment(variables: Mapping[str, str] | None = None) -> Settings:
     """Raises SettingsError with all that is wrong."""
     env = Environment(variables)
     web = ("http", "https")
-
-    def path(name: str) -> Path | None:
-        value = env.text(name, "")
-        return Path(value) if value else None
-
     settings = Settings(
         database_url=env.url("DATABASE_URL", None, ("postgresql", "postgres")),
         redis_url=env.url("REDIS_URL", "", ("redis", "rediss", "unix")),
         ollama_url=env.url("OLLAMA_URL", "", web),
         openai_url=env.url("OPENAI_URL", "", web),
         openai_key=env.text("OPENAI_KEY", ""),
-        jwks_file=path("JWKS_FILE"),
-        jwks_url=env.url("JWKS_URL", "", web),
-        revoked_file=path("REVOKED_FILE"),
-        revoked_url=env.url("REVOKED_URL", "", web),
-        issuer=env.text("ISSUER", "auth"),
-        audience=env.text("AUDIENCE", "gateway"),
-        allowed_domains=frozenset(domain.lower() for domain in env.words("ALLOWED_DOMAINS")),
+        trust=trust(env),
         models=env.words("MODELS"),
         model_default=env.text("MODEL_DEFAULT", ""),
         model_notice=env.text("MODEL_NOTICE", ""),
@@ -94,9 +77,8 @@ def from_environment(variables: Mapping[str, str] | None = None) -> Settings:
         port=env.whole("PORT", 8000, least=1, most=65535),
         log_level=env.text("LOG_LEVEL", "INFO").upper(),
     )
-    for one, other in (("OLLAMA_URL", "OPENAI_URL"), ("JWKS_FILE", "JWKS_URL")):
-        if bool(getattr(settings, one.lower())) == bool(getattr(settings, other.lower())):
-            env.refuse(f"one of {one} and {other} has to be set")
+    if bool(settings.ollama_url) == bool(settings.openai_url):
+        env.refuse("one of OLLAMA_URL and OPENAI_URL has to be set")
     if settings.answer_tokens * 2 > settings.context_tokens:
         env.refuse("ANSWER_TOKENS has to be at most half of CONTEXT_TOKENS")
     if settings.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):

@@ -24,14 +24,15 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from .batch import Batch
+from webservice.batch import Batch
+from webservice.web import Problem
+
 from .engine import Turn
 from .migrate import migrate
 from .records import Answer, Message, Question, Session
 from .schema import messages, sessions
 from .settings import Settings
 from .statements import ANSWER, APPEND, BEGIN, COLUMNS, LATEST
-from .web import Problem
 
 log = logging.getLogger("gateway")
 R = TypeVar("R")

@@ -10,9 +10,10 @@ from typing import Literal, TypeVar
 import msgspec
 from starlette.types import Message, Receive, Send
 
+from webservice.web import Problem
+
 from .metrics import Metrics
 from .settings import Settings
-from .web import Problem
 
 R = TypeVar("R")
 Why = Literal["gone", "time", "draining"]

@@ -1,12 +1,10 @@
-"""Settings are environment variables. What is wrong with them is said in one line, all at once.
-
-auth and gateway hold the same copy of this file; a test compares them.
-"""
+"""Settings are environment variables. What is wrong with them is said in one line, all at once."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -58,6 +56,10 @@ class Environment:
         except ValueError:
             self.refuse(f"{name} is no URL")  # which is not shown: it may hold a password
         return value.rstrip("/")
+
+    def path(self, name: str) -> Path | None:
+        value = self.text(name, "")
+        return Path(value) if value else None
 
     def refuse(self, what: str) -> None:
         self._wrong.append(what)

@@ -1,7 +1,4 @@
-"""Group commit: what arrives while one batch is under way goes into the next, all of it in one.
-
-auth and gateway hold the same copy of this file; a test compares them.
-"""
+"""Group commit: what arrives while one batch is under way goes into the next, all of it in one."""
 
 from __future__ import annotations
 

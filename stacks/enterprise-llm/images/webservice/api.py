@@ -1,7 +1,4 @@
-"""Operations: one table gives the routes, the checks of what comes in, and the OpenAPI document, so that it is true.
-
-auth and gateway hold the same copy of this file; a test compares them.
-"""
+"""Operations: one table gives the routes, the checks of what comes in, and the OpenAPI document, so that it is true."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ CODES = {
     422: "The request does not fit the schema.",
     429: "Too many requests; Retry-After says how many seconds to wait.",
     500: "Unexpected.",
-    502: "The model server answered with an error.",
+    502: "The server behind answered with an error.",
     503: "Unavailable for now; Retry-After says how many seconds to wait.",
 }
 

@@ -1,7 +1,4 @@
-"""Uvicorn with an end in two steps: first the process says that it drains, later it stops listening.
-
-auth and gateway hold the same copy of this file; a test compares them.
-"""
+"""Uvicorn with an end in two steps: first the process says that it drains, later it stops listening."""
 
 from __future__ import annotations
 

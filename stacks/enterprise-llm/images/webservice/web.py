@@ -1,7 +1,4 @@
-"""What every HTTP answer of these services has in common: request ids, JSON errors, JSON logs, limits on bodies.
-
-auth and gateway hold the same copy of this file; a test compares them.
-"""
+"""What every HTTP answer of these services has in common: request ids, JSON errors, JSON logs, limits on bodies."""
 
 from __future__ import annotations
 
@@ -202,11 +199,11 @@ class JsonLines(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
-def log_to_stdout(level: str) -> None:
-    """All logging of the process becomes JSON lines on stdout; libraries only warn."""
+def log_to_stdout(service: str, level: str) -> None:
+    """All logging of the process becomes JSON lines on stdout: the service's own from `level` on, and warnings."""
     JsonLines.converter = time.gmtime
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    for name in ("auth", "gateway", "uvicorn.error"):
+    for name in (service, "webservice", "uvicorn.error"):
         logging.getLogger(name).setLevel(level)

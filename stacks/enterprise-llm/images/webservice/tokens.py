@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,23 +15,63 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from .settings import Settings
+from .api import Call
+from .environment import Environment
 from .web import Problem
 
-log = logging.getLogger("gateway")
+log = logging.getLogger("webservice")
 
 T = TypeVar("T")
 LEEWAY = 10
 """Seconds that clocks may differ."""
 POLL_SECONDS = 5
 MIN_REFRESH_SECONDS = 2
-"""Between two downloads that unknown key ids cause: an attacker who makes some up does not hammer the auth service."""
+"""Between two downloads that unknown key ids cause: an attacker who makes some up does not hammer the issuer."""
+DISCOVERY_SECONDS = 600
 CACHE = 10_000
 
 
+@dataclass(frozen=True)
+class Trust:
+    """Whose tokens are believed: one issuer's, for one audience, signed with RS256 by a key that it has published.
+
+    Without a place of the keys the issuer, a URL then, is asked for it: OpenID Connect Discovery. Where `domains` are
+    named, only e-mail addresses of these are let in.
+    """
+
+    issuer: str
+    audience: str
+    jwks_file: Path | None = None
+    jwks_url: str = ""
+    revoked_file: Path | None = None
+    revoked_url: str = ""
+    domains: frozenset[str] = frozenset()
+    roles_claim: str = "role"
+
+
+def trust(env: Environment) -> Trust:
+    """What the environment says of it; what is wrong is said by `env.done()`."""
+    web = ("http", "https")
+    found = Trust(
+        issuer=env.text("ISSUER", "auth"),
+        audience=env.text("AUDIENCE", "gateway"),
+        jwks_file=env.path("JWKS_FILE"),
+        jwks_url=env.url("JWKS_URL", "", web),
+        revoked_file=env.path("REVOKED_FILE"),
+        revoked_url=env.url("REVOKED_URL", "", web),
+        domains=frozenset(domain.lower() for domain in env.words("ALLOWED_DOMAINS")),
+        roles_claim=env.text("ROLES_CLAIM", "role"),
+    )
+    if found.jwks_file and found.jwks_url:
+        env.refuse("only one of JWKS_FILE and JWKS_URL may be set")
+    if not (found.jwks_file or found.jwks_url or found.issuer.startswith(("https://", "http://"))):
+        env.refuse("one of JWKS_FILE and JWKS_URL has to be set, unless ISSUER is a URL that can be asked for it")
+    return found
+
+
 class JWK(msgspec.Struct):
-    kid: str
     kty: str
+    kid: str = ""
     n: str = ""
     e: str = ""
     use: str = "sig"
@@ -46,11 +87,19 @@ class Revoked(msgspec.Struct):
     logins: dict[str, float] = {}
 
 
+class Discovery(msgspec.Struct):
+    issuer: str
+    jwks_uri: str
+
+
 class Claims(msgspec.Struct, frozen=True):
+    """What a good token says. `exp` is in seconds since 1970; no e-mail is an empty one."""
+
     sub: str
-    email: str
     exp: int
+    email: str = ""
     sid: str = ""
+    roles: tuple[str, ...] = ()
 
 
 class Source(Generic[T]):
@@ -67,6 +116,10 @@ class Source(Generic[T]):
     @property
     def given(self) -> bool:
         return bool(self._file or self._url)
+
+    def move(self, url: str) -> None:
+        """Ask that URL from now on."""
+        self._url = url
 
     def glance(self, seconds: float) -> None:
         """Look at the file, if that was not done within `seconds`. Costs a stat."""
@@ -125,12 +178,14 @@ def parse_keys(raw: bytes) -> dict[str, RSAPublicKey]:
 
 
 class Verifier:
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._keys: Source[dict[str, RSAPublicKey]] = Source(settings.jwks_file, settings.jwks_url, parse_keys)
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+        self._keys: Source[dict[str, RSAPublicKey]] = Source(trust.jwks_file, trust.jwks_url, parse_keys)
         self._revoked: Source[Revoked] = Source(
-            settings.revoked_file, settings.revoked_url, lambda raw: msgspec.json.decode(raw, type=Revoked)
+            trust.revoked_file, trust.revoked_url, lambda raw: msgspec.json.decode(raw, type=Revoked)
         )
+        discovery = "" if self._keys.given else f"{trust.issuer.rstrip('/')}/.well-known/openid-configuration"
+        self._discovery: Source[str] = Source(None, discovery, self._keys_place)
         self._http: aiohttp.ClientSession | None = None
         self._good: dict[str, Claims] = {}
         self._good_for: dict[str, RSAPublicKey] | None = None
@@ -146,9 +201,21 @@ class Verifier:
         """Runs beside the requests, for ever."""
         self._http = http
         while True:
+            if self._discovery.given:
+                await self._discovery.fetch(http, DISCOVERY_SECONDS if self._discovery.value else 1)
+                self._keys.move(self._discovery.value or "")
             await self._keys.fetch(http, POLL_SECONDS / 2)
             await self._revoked.fetch(http, POLL_SECONDS / 2)
             await asyncio.sleep(POLL_SECONDS if self.ready else 1)
+
+    async def caller(self, call: Call) -> Claims:
+        """Who calls: sets `call.user`. Raises as `verify` does."""
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise refused()
+        claims = call.user = await self.verify(token.strip())
+        call.scope["user_id"] = claims.sub
+        return claims
 
     async def verify(self, token: str) -> Claims:
         """Raises Problem 401, 403, and 503 while there are no keys."""
@@ -168,7 +235,7 @@ class Verifier:
         revoked = self._revoked.value
         if revoked is not None and (claims.sub in revoked.users or claims.sid in revoked.logins):
             raise refused()
-        domains = self._settings.allowed_domains
+        domains = self._trust.domains
         _, at, domain = claims.email.lower().rpartition("@")
         if domains and not (at and domain in domains):
             raise Problem(403, "domain_not_allowed", "Accounts of this e-mail domain may not use this service.")
@@ -191,18 +258,25 @@ class Verifier:
             raise refused()
         return key
 
+    def _keys_place(self, raw: bytes) -> str:
+        found = msgspec.json.decode(raw, type=Discovery)
+        if found.issuer != self._trust.issuer or not found.jwks_uri.startswith(("https://", "http://")):
+            raise ValueError
+        return found.jwks_uri
+
     def _check(self, token: str, key: RSAPublicKey) -> Claims:
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=["RS256"],
-                audience=self._settings.audience,
-                issuer=self._settings.issuer,
+                audience=self._trust.audience,
+                issuer=self._trust.issuer,
                 leeway=LEEWAY,
-                options={"require": ["exp", "iat", "nbf", "sub", "iss", "aud"]},
+                options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
-            return msgspec.convert(claims, Claims)
+            roles = claims.get(self._trust.roles_claim, [])
+            return msgspec.convert({**claims, "roles": [roles] if isinstance(roles, str) else roles}, Claims)
         except (jwt.InvalidTokenError, msgspec.ValidationError):
             raise refused() from None
 
