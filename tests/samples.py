@@ -208,6 +208,10 @@ def probe_output(facts: Facts) -> bytes:
         *(("neighbour", *words) for words in facts.neighbours),
         *(("network", *words) for words in facts.networks),
         *(("route", *words) for words in facts.routes),
+        *(("card", address) for address in facts.cards.found),
+        *([("driver", facts.cards.driver)] if facts.cards.driver else []),
+        *(("gpu", name) for name in facts.cards.ready),
+        *([("given", "yes")] if facts.cards.given else []),
         ("end",),
     ]
     return "".join("\t".join(map(str, line)) + "\n" for line in lines).encode()

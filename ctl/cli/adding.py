@@ -183,7 +183,7 @@ def _carry_out(place: Workplace, amendments: list[Amendment], manner: Manner, co
     with ExitStack() as closing:
         links, aims = [], []
         for amendment in amendments:
-            before = place.aim(amendment.before).release
+            before = place.aim(amendment.before)
             link, aim = place.connected(amendment.after)
             links.append(closing.enter_context(link))
             aims.append(replace(aim, since=before, spared=amendment.spared))

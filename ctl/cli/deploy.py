@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from ctl.cli import front, options
 from ctl.cli.applying import Manner, bring, workplace
 from ctl.cli.terminal import err, out, print_json, stdin_is_terminal
 from ctl.core.errors import Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from ctl.core.release import Release
 
 ALL = (1, 2, 3, 4)
 
@@ -23,6 +26,7 @@ def render(
     target: options.Target = None,
     stack: options.StackName = "",
     set_: options.Set = None,
+    gpu: options.Gpu = "",
     force: Annotated[bool, typer.Option("--force", help="Replace what an earlier render left in the folder.")] = False,
 ) -> None:
     """The whole release of a host as files, without the network.
@@ -30,7 +34,7 @@ def render(
     Files stand under their paths on the host; steps under steps/; the run's manifest is release.json. Secrets are in
     them, as they will be on the host.
     """
-    place = workplace(context, stack, set_)
+    place = workplace(context, stack, options.with_gpu(set_, gpu))
     release = place.aim(place.host(target)).release
     if out_dir.exists() and not out_dir.is_dir():
         raise UsageError(f"{out_dir} is not a folder", hint="name a new folder")
@@ -52,6 +56,12 @@ def render(
     err.line(
         ("✓ ", "green"), f"release {release.id}: {len(release.files)} files, {len(release.steps)} steps in {out_dir}"
     )
+    _tell_undecided(release)
+
+
+def _tell_undecided(release: Release) -> None:
+    if release.gpu == "auto":
+        err.line(("· ", "dim"), "as for a host without a graphics card; --gpu nvidia shows it for one with")
 
 
 def plan(
@@ -59,6 +69,7 @@ def plan(
     target: options.Target = None,
     stack: options.StackName = "",
     set_: options.Set = None,
+    gpu: options.Gpu = "",
     phase: options.Phases = None,
     only: options.Only = None,
     script: Annotated[bool, typer.Option("--script", help="The very script that deploy would run.")] = False,
@@ -73,12 +84,13 @@ def plan(
     from ctl.cli.show import plan_lines  # noqa: PLC0415
     from ctl.core import script as scripts  # noqa: PLC0415
 
-    place = workplace(context, stack, set_, key, accept_new_host_key)
+    place = workplace(context, stack, options.with_gpu(set_, gpu), key, accept_new_host_key)
     host = place.host(target)
     now: Mapping[str, bytes] = {}
     before = None
     if bare:
         todo = run.propose_bare(place.aim(host, phase or ALL, only or ()))
+        _tell_undecided(todo.release)
     else:
         link, aim = place.connected(host, phase or ALL, only or ())
         with link:
@@ -104,6 +116,7 @@ def deploy(
     targets: options.Targets = None,
     stack: options.StackName = "",
     set_: options.Set = None,
+    gpu: options.Gpu = "",
     phase: options.Phases = None,
     only: options.Only = None,
     yes: options.Yes = False,
@@ -118,7 +131,7 @@ def deploy(
 
     A host that is in no inventory (user@host with --stack) is written into it.
     """
-    place = workplace(context, stack, set_, key, accept_new_host_key)
+    place = workplace(context, stack, options.with_gpu(set_, gpu), key, accept_new_host_key)
     manner = Manner(yes=yes, json=json, wait=wait, detach=detach, rollback=not no_rollback)
     return bring(place, place.hosts(targets or []), phase or ALL, only or (), manner, "deploy")
 
@@ -128,13 +141,14 @@ def setup(
     target: options.Target = None,
     stack: options.StackName = "",
     set_: options.Set = None,
+    gpu: options.Gpu = "",
     yes: options.Yes = False,
     json: options.Json = False,
     key: options.Key = "",
     accept_new_host_key: options.AcceptNew = False,
 ) -> int:
     """Phase 1 alone: packages, Docker, network, firewall."""
-    place = workplace(context, stack, set_, key, accept_new_host_key)
+    place = workplace(context, stack, options.with_gpu(set_, gpu), key, accept_new_host_key)
     return bring(place, [place.host(target)], (1,), (), Manner(yes=yes, json=json), "setup")
 
 
@@ -143,12 +157,13 @@ def configure(
     target: options.Target = None,
     stack: options.StackName = "",
     set_: options.Set = None,
+    gpu: options.Gpu = "",
     yes: options.Yes = False,
     json: options.Json = False,
     key: options.Key = "",
     accept_new_host_key: options.AcceptNew = False,
 ) -> int:
     """Phase 3 alone: units, proxy, tunnel; at a terminal also what needs a person, such as linking a phone."""
-    place = workplace(context, stack, set_, key, accept_new_host_key)
+    place = workplace(context, stack, options.with_gpu(set_, gpu), key, accept_new_host_key)
     manner = Manner(yes=yes, json=json, attended=stdin_is_terminal() and not json)
     return bring(place, [place.host(target)], (3,), (), manner, "configure")

@@ -22,6 +22,7 @@ def doctor(
     target: options.Target = None,
     stack: options.StackName = "",
     set_: options.Set = None,
+    gpu: options.Gpu = "",
     json: options.Json = False,
     key: options.Key = "",
     accept_new_host_key: options.AcceptNew = False,
@@ -29,7 +30,7 @@ def doctor(
     """What would stop a deploy of a host, each with its remedy. Changes nothing; exits with 1 if there is a problem."""
     from ctl.cli.applying import workplace  # noqa: PLC0415
 
-    place = workplace(context, stack, set_, key, accept_new_host_key)
+    place = workplace(context, stack, options.with_gpu(set_, gpu), key, accept_new_host_key)
     host = place.host(target)
     checks = _checks(place, host)
     sick = any(check.state == "problem" for check in checks)

@@ -14,6 +14,9 @@ Targets = Annotated[
 ]
 StackName = Annotated[str, typer.Option("--stack", help="The stack; else the inventory's.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable, over the inventory's.")]
+Gpu = Annotated[
+    str, typer.Option("--gpu", metavar="auto|none|nvidia", help="Whose graphics card models run on; auto: the host's.")
+]
 Phases = Annotated[
     list[int] | None, typer.Option("--phase", min=1, max=4, help="This phase only (1 to 4); may be repeated.")
 ]
@@ -32,3 +35,8 @@ DetailedExitCode = Annotated[
 Wait = Annotated[
     int, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait this long for another run on the host to end.")
 ]
+
+
+def with_gpu(set_: list[str] | None, gpu: str) -> list[str]:
+    """What `--set` says, and after it what `--gpu` does."""
+    return [*(set_ or []), *([f"gpu={gpu}"] if gpu else [])]

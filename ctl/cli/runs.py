@@ -56,7 +56,7 @@ def rollback(
     with link:
         found = run.history(link, host.name, aim.release.root)
         wanted = found.find(release) if release else _pick(found) if pick else found.way_back()
-        back = replace(aim, release=run.kept_release(link, host.name, aim.release.root, wanted))
+        back = replace(aim, release=run.kept_release(link, host.name, aim.release.root, wanted), carded=None)
         todo = run.propose(link, back, wait=wait)
         if not json:
             show_plan(link, todo)

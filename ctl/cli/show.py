@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from ctl.core.graphics import unused
 from ctl.core.plan import Change, ContainerChange, FileChange, Plan, StepChange
 from ctl.core.probe import clean
 from ctl.core.release import PHASES
@@ -50,6 +51,8 @@ def plan_lines(plan: Plan, now: Mapping[str, bytes]) -> list[Text]:
     for step in plan.waiting:
         hint = f"ctl configure {release.host}, at a terminal"
         lines.append(Text.assemble(("  · ", "yellow"), "left for you: ", (step.title, "bold"), (f"  {hint}", "dim")))
+    if note := unused(release, plan.facts):
+        lines.append(Text.assemble(("  ! ", "yellow"), clean(note)))
     return lines
 
 
@@ -109,6 +112,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "empty": not plan,
         "changes": [change_json(change) for change in plan.changes],
         "waiting": [step.id for step in plan.waiting],
+        "notes": [clean(note)] if (note := unused(plan.release, plan.facts)) else [],
     }
 
 

@@ -41,7 +41,8 @@ def status(
         found: list[Plan] = []
         for host, aim in zip(hosts, aims, strict=True):
             with place.transport(host) as transport:
-                found.append(plan(aim.release, run.look(transport, aim, live=True)))
+                facts = run.look(transport, aim, live=True)
+            found.append(plan(aim.on(facts).release, facts))
         clouds = [front.status(place, host) for host in hosts]
         reports = [front.with_cloud(report(todo), data) for todo, data in zip(found, clouds, strict=True)]
         if json:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ctl.edge.vault import Vault
 if TYPE_CHECKING:
     # What renders is imported when something is rendered: by then a connection can be on its way.
     from ctl.core.ports import Transport
+    from ctl.core.release import Release
     from ctl.core.selection import Selection
     from ctl.core.stack import Stack
     from ctl.core.template import Templates
@@ -211,8 +212,11 @@ class Workplace:
         from ctl.core.render import render  # noqa: PLC0415
         from ctl.run import Aim  # noqa: PLC0415
 
-        release = render(selection, values, self.templates, self.project.context)
-        return Aim(release, self.templates, phases, only, entrance=selection.entrance)
+        def release(chosen: Selection) -> Release:
+            return render(chosen, values, self.templates, self.project.context)
+
+        carded = partial(release, selection.with_card()) if selection.vars["gpu"] == "auto" else None
+        return Aim(release(selection), self.templates, phases, only, entrance=selection.entrance, carded=carded)
 
     def transport(self, host: Host, *, ahead: bool = False) -> Transport:
         """A transport that connects when it is first used; with `ahead` it begins at once, beside the rendering."""

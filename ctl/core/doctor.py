@@ -8,6 +8,7 @@ from typing import Literal
 
 from ctl.core.errors import CtlError
 from ctl.core.fitness import doors_taken, guard, has_network, ports_taken, published, subnet_taken, unfit
+from ctl.core.graphics import missing, unused
 from ctl.core.probe import Facts
 from ctl.core.release import Release
 from ctl.core.secret import SecretSpec, settle
@@ -63,6 +64,7 @@ def examine(release: Release, facts: Facts, around: Surroundings, plans: Plans) 
     """All checks of a host that answered, in the order in which a deploy would meet them."""
     return [
         *_system(release, facts),
+        *_cards(release, facts),
         _clock(facts.time, plans.asked),
         _run(facts),
         *_packages(around),
@@ -91,6 +93,19 @@ def _system(release: Release, facts: Facts) -> Iterable[Check]:
     else:
         yield Check("memory", "ok", f"{facts.memory_free} of {facts.memory} MB free, {release.memory} MB declared")
     yield Check("disk", "ok", f"{facts.disk_free} MB free at {release.root}, {release.disk} MB declared")
+
+
+def _cards(release: Release, facts: Facts) -> Iterable[Check]:
+    problems = [failed("gpu", error) for error in missing(release, facts)]
+    yield from problems
+    if problems or not release.gpu:
+        return
+    if facts.cards.ready:
+        yield Check("gpu", "ok", f"{', '.join(facts.cards.ready)}; services get what they can use")
+    elif said := unused(release, facts):
+        yield Check("gpu", "warning", *said.split(": ", 1))
+    else:
+        yield Check("gpu", "note", "no NVIDIA card is here; models run on the processor")
 
 
 def _clock(theirs: int, asked: tuple[float, float]) -> Check:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ctl.core.document import load
 from ctl.core.errors import HostUnfit, UsageError
+from ctl.core.graphics import missing
 from ctl.core.plan import ContainerChange, Plan
 from ctl.core.probe import Facts
 from ctl.core.release import Release
@@ -32,7 +33,7 @@ def preflight(todo: Plan) -> None:
     """Raises HostUnfit or UsageError where this host cannot carry the release, or has given what it needs to others."""
     release, facts = todo.release, todo.facts
     guard(release, facts)
-    for problem in unfit(release, facts):
+    for problem in (*unfit(release, facts), *missing(release, facts)):
         raise problem
     if not has_network(release, facts):
         for problem in subnet_taken(release, facts):

@@ -43,6 +43,20 @@ class UnitFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Cards:
+    """NVIDIA's graphics cards."""
+
+    found: tuple[str, ...] = ()
+    """Their addresses on the PCI bus."""
+    driver: str = ""
+    """The version of the driver that the kernel has loaded."""
+    ready: tuple[str, ...] = ()
+    """The names of those that answer, in the order of their numbers."""
+    given: bool = False
+    """Whether the release that is on the host has them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Sizes are megabytes, times are seconds since 1970. `lock` is who holds it, or empty."""
 
@@ -88,6 +102,7 @@ class Facts:
     """Docker's networks: name, subnet."""
     routes: tuple[tuple[str, str], ...] = ()
     """Subnet or `default`, device."""
+    cards: Cards = Cards()
 
 
 def clean(text: str, limit: int = 2000) -> str:
@@ -165,6 +180,12 @@ class _Reading:
             neighbours=tuple((project, name, ports) for project, name, ports in self.all("neighbour", 3)),
             networks=tuple((name, subnet) for name, subnets in self.all("network", 2) for subnet in subnets.split()),
             routes=tuple((subnet, device) for subnet, device in self.all("route", 2)),
+            cards=Cards(
+                found=tuple(address for (address,) in self.all("card", 1)),
+                driver=self.one("driver", 1)[0],
+                ready=tuple(name for (name,) in self.all("gpu", 1)),
+                given=self.one("given", 1)[0] == "yes",
+            ),
         )
 
 

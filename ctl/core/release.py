@@ -186,6 +186,8 @@ class Release:
     spare: tuple[tuple[str, int], ...] = ()
     """Services that no other one needs, and the memory that each would set free, the largest first."""
     proxy: str = ""
+    gpu: Literal["", "auto", "nvidia"] = ""
+    """Whose graphics card services have; `auto`: they would have the host's, and here it has none."""
     secrets: tuple[Secret, ...] = ()
     """Known values, for redaction; not part of what is serialised, nor of the id."""
 
@@ -212,6 +214,7 @@ class Release:
             disk=self.disk,
             spare=self.spare,
             proxy=self.proxy,
+            gpu=self.gpu,
         )
 
     def file(self, path: str) -> File | None:
@@ -241,7 +244,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sensitive: bool
 
 
-class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     host: str
     stack: str
     root: str
@@ -255,6 +258,7 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disk: int
     spare: tuple[tuple[str, int], ...] = ()
     proxy: str = ""
+    gpu: Literal["", "auto", "nvidia"] = ""
 
 
 def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
@@ -281,6 +285,7 @@ def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
         disk=wire.disk,
         spare=wire.spare,
         proxy=wire.proxy,
+        gpu=wire.gpu,
     )
 
 

@@ -47,6 +47,7 @@ def render(
         routes=selection.routes,
         externals=work.externals,
         proxy=selection.proxy.name,
+        gpu="" if selection.vars["gpu"] == "none" else selection.vars["gpu"],
         memory=sum(_memory(selection, folder) for folder in selection.folders),
         disk=sum(megabytes(f.meta.requires.disk, file=f.folder, path="requires.disk") for f in selection.folders),
         spare=_spare(selection),

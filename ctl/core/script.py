@@ -129,6 +129,7 @@ def probe(release: Release, templates: Templates, *, live: bool = False) -> str:
         *_side_by_side(
             "containers",
             "others",
+            "cards /sys /proc",
             f"units {' '.join(quoting.sh(unit) for unit in units)}",
             *(f"check {quoting.sh(step.id)} {_name(step)}" for step in release.steps),
             *(_external(external) for external in release.externals if live),

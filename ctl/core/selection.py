@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -51,6 +51,10 @@ class Selection:
         """Who may come in by SSH."""
         return Entrance(tuple(self.vars["ssh_from"]), self.access.kind == "tailscale")
 
+    def with_card(self) -> Selection:
+        """The same on a host that was left to decide, and has a graphics card."""
+        return replace(self, vars={**self.vars, "gpu": "nvidia"})
+
     @property
     def logins(self) -> tuple[str, ...]:
         """The secrets that people type at the doors: the proxy's where a door has it, else those of the services."""
@@ -93,6 +97,9 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     for port in values["allow_ports"]:
         if type(port) is not int or not 0 < port < 65536:
             raise InvalidFile(source, f"{port!r} is not a port", path=f"hosts.{host.name}.vars.allow_ports")
+
+    if values["gpu"] == "auto" and not any(service.meta.gpu for service in services):
+        values["gpu"] = "none"
 
     access = access_of(stack, values, templates, source=source, who=host.name)
     doors = doors_of(stack, values, templates)

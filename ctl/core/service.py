@@ -126,6 +126,8 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verify: tuple[Probe, ...] = ()
     files: dict[str, FileSpec] = {}
     """By the name of the rendered file inside the folder, such as `conf/app.ini` or `files/etc/app.ini`."""
+    gpu: bool = False
+    """Whether it makes use of the host's graphics card, where there is one."""
     scales: bool = False
     """Whether it holds no state of its own: it may have replicas, and is replaced one by one without a gap."""
     reloaded: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ctl.core import probe, script
+from ctl.core import graphics, probe, script
 from ctl.core.addition import difference, room
 from ctl.core.entrance import ANYBODY, Entrance
 from ctl.core.errors import CtlError, HostUnfit, Locked, RunFailed, Unhealthy
@@ -38,12 +38,19 @@ class Aim:
     only: Collection[str] = ()
     attended: bool = False
     """Whether somebody is there for the interactive steps."""
-    since: Release | None = None
-    """Only what is not as in this release, which is what the host was to be until now; all of it, or nothing."""
+    since: Aim | None = None
+    """Only what is not as here, which is what the host was to be until now; all of it, or nothing."""
     spared: Collection[str] = ()
     """Services that stay as they are all the same."""
     entrance: Entrance = ANYBODY
     """Who may come in by SSH once phase 1 is through."""
+    carded: Callable[[], Release] | None = None
+    """Renders it for a host with a graphics card, where that is left to the host."""
+
+    def on(self, facts: Facts) -> Aim:
+        """The same on a host that said this of itself: what is left to it is decided."""
+        release = self.carded() if self.carded and graphics.decided(facts) else self.release
+        return replace(self, release=release, carded=None, since=self.since and self.since.on(facts))
 
 
 def each(works: Sequence[Callable[[], T]]) -> list[T | CtlError]:
@@ -83,11 +90,12 @@ def propose(transport: Transport, aim: Aim, *, wait: float = 0, sleep: Callable[
         sleep(min(2.0, wait))
         wait -= 2
         facts = look(transport, aim)
+    aim = aim.on(facts)
     if aim.since:
-        _ready(aim.since, aim.release, facts)
+        _ready(aim.since.release, aim.release, facts)
     todo = plan(aim.release, facts, phases=aim.phases, only=aim.only, attended=aim.attended)
     preflight(todo)
-    return difference(todo, aim.since, aim.spared) if aim.since else todo
+    return difference(todo, aim.since.release, aim.spared) if aim.since else todo
 
 
 def _ready(before: Release, after: Release, facts: Facts) -> None:
@@ -202,7 +210,8 @@ def kept_release(transport: Transport, host: str, root: str, release_id: str) ->
 def go_back(transport: Transport, aim: Aim, release_id: str, watch: Watch) -> Plan:
     """Bring a kept release back, by the same plan and apply; of a part only that part. Raises what they raise."""
     kept = kept_release(transport, aim.release.host, aim.release.root, release_id)
-    old = replace(aim, release=kept, since=aim.release if aim.since else None, spared=())
+    until_now = replace(aim, since=None) if aim.since else None
+    old = replace(aim, release=kept, carded=None, since=until_now, spared=())
     todo = propose(transport, old)
     if todo:
         apply(transport, todo, old, watch)

@@ -67,12 +67,12 @@ def prepare(transport: Transport, rotation: Rotation) -> Plan:
     if facts.locked:
         raise locked(release.host, facts.lock)
     guard(rotation.before.release, facts, but=(name,) if rotation.resumed else ())
-    if not rotation.resumed and plan(rotation.before.release, facts):
+    if not rotation.resumed and plan(rotation.before.on(facts).release, facts):
         raise UsageError(
             f"{release.host} is not as the inventory wants it, and {name} is to be the only change",
             hint=f"ctl deploy {release.host}, then rotate",
         )
-    return plan(release, facts)
+    return plan(rotation.after.on(facts).release, facts)
 
 
 def rotate(transport: Transport, rotation: Rotation, todo: Plan, apply: Apply) -> CtlError | None:
@@ -100,7 +100,8 @@ def rotate(transport: Transport, rotation: Rotation, todo: Plan, apply: Apply) -
 def _go_back(transport: Transport, rotation: Rotation, apply: Apply, *, redeploy: bool) -> None:
     _change(transport, rotation, rotation.new, rotation.old)
     if redeploy:
-        todo = plan(rotation.before.release, look(transport, rotation.before))
+        facts = look(transport, rotation.before)
+        todo = plan(rotation.before.on(facts).release, facts)
         if todo:
             apply(todo, rotation.before)
 

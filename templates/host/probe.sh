@@ -73,6 +73,19 @@ others() {
         -f 'network	{{.Name}}	{{range .IPAM.Config}}{{.Subnet}} {{end}}' 2>/dev/null
 }
 
+# cards SYS PROC: NVIDIA's graphics cards, as the bus, their driver and the release that is here know of them.
+cards() {
+    for card in "$1"/bus/pci/devices/*; do
+        { read -r vendor <"$card/vendor" && read -r class <"$card/class"; } 2>/dev/null || continue
+        case $vendor,$class in 0x10de,0x03*) say card "${card##*/}" ;; esac
+    done
+    [ -f "$2/driver/nvidia/version" ] &&
+        say driver "$(sed -n 's/^NVRM version:.* \([0-9][0-9]*\.[0-9.]*\) .*/\1/p' "$2/driver/nvidia/version")"
+    # A driver in trouble may keep it waiting for ever.
+    command -v nvidia-smi >/dev/null && timeout 15 nvidia-smi -L 2>/dev/null | sed -n 's/^GPU [0-9]*: \(.*\) (UUID: .*/gpu\t\1/p'
+    grep -qs '^ "gpu": "nvidia"' "$ctl/releases/$(cat "$ctl/current" 2>/dev/null)/release.json" && say given yes
+}
+
 units() {
     [ "$#" -eq 0 ] && return
     systemctl show --property=Id,ActiveState,SubState,UnitFileState "$@" 2>/dev/null | awk -F= '

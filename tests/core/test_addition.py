@@ -121,7 +121,7 @@ def test_all_of_it_or_nothing() -> None:
 
     heard: list[Event] = []
     transport = FakeTransport(answer)
-    aim = run.Aim(GROWN, templates(), since=WITH_CONF)
+    aim = run.Aim(GROWN, templates(), since=run.Aim(WITH_CONF, templates()))
     todo = run.propose(transport, aim)
     assert names(todo) == ADDED
     with pytest.raises(RunFailed, match=rf"web:1[\s\S]*release {WITH_CONF.id} is back in its place"):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from samples import fit, probe_output, release, settled
 
 from ctl.core.errors import HostUnfit
-from ctl.core.probe import MAX_BYTES, ContainerFact, Facts, FileFact, UnitFact, clean, parse
+from ctl.core.probe import MAX_BYTES, Cards, ContainerFact, Facts, FileFact, UnitFact, clean, parse
 
 WHOLE = settled(
     release(),
@@ -26,6 +26,7 @@ WHOLE = settled(
     listeners=(("0.0.0.0", 443, "nginx"), ("*", 80, "")),
     neighbours=(("blog", "blog-web-1", "0.0.0.0:80->80/tcp, [::]:80->80/tcp"),),
     routes=(("default", "eth0"),),
+    cards=Cards(("0000:01:00.0",), "550.54.14", ("NVIDIA L4",), given=True),
 )
 OUTPUT = probe_output(WHOLE)
 

@@ -1,6 +1,7 @@
 # NVIDIA's container toolkit, through which Docker hands the graphics card on
 # timeout: 1200
-check() { nvidia-smi -L && command -v nvidia-ctk && command -v nvidia-container-runtime-hook; }
+# The same words whoever decides, the inventory or the host, so that the host is asked once. Without a card: nothing to do.
+check() { ! nvidia-smi -L || { command -v nvidia-ctk && command -v nvidia-container-runtime-hook; }; }
 
 apply() {
     if ! nvidia-smi -L; then
