@@ -12,7 +12,7 @@ import msgspec
 
 from ctl.core import backup, compose
 from ctl.core.document import dump
-from ctl.core.errors import InvalidFile, MissingValue, TemplateFault
+from ctl.core.errors import InvalidFile, MissingValue, TemplateFault, UsageError
 from ctl.core.image import Contexts, none_known
 from ctl.core.quoting import compose as double_dollars
 from ctl.core.quoting import sh
@@ -20,7 +20,7 @@ from ctl.core.release import PHASES, Container, External, File, Release, Step, f
 from ctl.core.secret import KEEPSAKE, Secret, keepsake
 from ctl.core.selection import Selection
 from ctl.core.service import KINDS, FileSpec, Service, megabytes
-from ctl.core.stack import ServiceOverride, free_range
+from ctl.core.stack import ServiceOverride, Stack, free_range
 from ctl.core.template import Sink, Templates, label
 
 
@@ -63,9 +63,18 @@ def _memory(selection: Selection, folder: Service) -> int:
 
 def _override(selection: Selection, service: Service) -> ServiceOverride:
     """What the stack sets differently, and the host differently from that."""
-    own = selection.stack.services.get(service.name, ServiceOverride())
+    own = selection.stack.services.get(service.name) or ServiceOverride(networks=_joined(selection.stack, service))
     replicas = selection.host.replicas.get(service.name, own.replicas)
     return msgspec.structs.replace(own, replicas=replicas)
+
+
+def _joined(stack: Stack, service: Service) -> tuple[str, ...]:
+    """The networks of a service of which the stack says nothing: also the inner ones of what it has to reach."""
+    reached = [
+        stack.services.get(name, ServiceOverride()).networks for name in (*service.meta.needs, *service.meta.uses)
+    ]
+    inner = {name for networks in reached if "default" not in networks for name in networks}
+    return ("default", *sorted(inner)) if inner else ()
 
 
 def _spare(selection: Selection) -> tuple[tuple[str, int], ...]:
@@ -288,6 +297,9 @@ class _Rendering:
                 raise MissingValue(f"the secret {name} is not declared under x-ctl.secrets of {service.name}")
             return None if service.meta.secrets[name].optional and name not in self.secrets else self.secrets[name]
 
+        def refuse(problem: str, hint: str) -> None:
+            raise UsageError(f"{selection.host.name}: {problem}", hint=hint)
+
         return {
             "host": selection.host,
             "stack": selection.stack,
@@ -313,6 +325,7 @@ class _Rendering:
             "gateway": str(ip_network(selection.stack.network.subnet)[1]),
             "free_range": str(free_range(ip_network(selection.stack.network.subnet))),
             "secret": secret,
+            "refuse": refuse,
         }
 
 

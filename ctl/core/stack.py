@@ -205,8 +205,10 @@ def resolve_vars(declared: Mapping[str, Var], given: Mapping[str, Any], *, sourc
             raise InvalidFile(source, "a variable needs a value", path=where)
         if var.choices and value is not None and value not in var.choices:
             raise InvalidFile(source, f"expected one of {', '.join(var.choices)}, got {value!r}", path=where)
-        if var.pattern and value is not None and not re.fullmatch(var.pattern, str(value)):
-            raise InvalidFile(source, f"{value!r} is not {var.about}", path=where)
+        if var.pattern and value is not None:
+            for item in value if isinstance(value, list) else [value]:
+                if not re.fullmatch(var.pattern, str(item)):
+                    raise InvalidFile(source, f"{item!r} is not {var.about}", path=where)
         values[name] = value
     return values
 

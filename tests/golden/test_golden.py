@@ -57,7 +57,15 @@ PLATFORM: dict[str, dict[str, Any]] = {
 ENTERPRISE: dict[str, dict[str, Any]] = {
     "public": {"vars": {"tls": "acme", "domain": "ai.example.com"}},
     "ngrok-and-gpu": {"vars": {"access": "ngrok", **NGROK, "gpu": "nvidia"}, "replicas": {"gateway": 1, "chat": 1}},
-    "engines-behind-litellm": {"vars": {"access": "internal"}, "services": ("litellm",)},
+    "engines-behind-litellm": {
+        "vars": {
+            "access": "internal",
+            "gpu": "nvidia",
+            "ollama_engines": ["here:0", "here:1,2", "http://10.0.0.5:11434"],
+            "models": ["llama3.2:3b", "qwen2.5:14b"],
+        },
+        "services": ("litellm",),
+    },
 }
 STACKS = {"lean-llm": LEAN, "ai-platform": PLATFORM, "enterprise-llm": ENTERPRISE}
 VARIANTS = {f"{stack}/{name}": host for stack, hosts in STACKS.items() for name, host in hosts.items()}

@@ -2,7 +2,8 @@
 # inputs: /opt/ai-platform/stacks/litellm/keys/clients
 keys=/opt/ai-platform/stacks/litellm/keys
 compose() { docker compose --project-directory /opt/ai-platform -f /opt/ai-platform/compose.yaml "$@"; }
-server=$(docker inspect -f 'http://{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}:4000' "$(compose ps -q litellm 2>/dev/null)" 2>/dev/null)
+server=$(docker inspect -f 'http://{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$(compose ps -q litellm 2>/dev/null)" 2>/dev/null)
+server=${server%% *}:4000      # it may be on several networks
 # Keys come from files or on stdin, and appear in no list of processes.
 ask() { curl -sS --max-time 20 -H 'Content-Type: application/json' "$@"; }
 opens() { printf 'Authorization: Bearer %s\n' "$2" | ask -f -o /dev/null -H @- "$server/v1/models"; }

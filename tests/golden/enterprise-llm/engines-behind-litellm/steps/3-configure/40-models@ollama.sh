@@ -1,4 +1,4 @@
-# Ollama's models: llama3.2:3b
+# Ollama's models: llama3.2:3b, qwen2.5:14b
 # timeout: 3600
 compose() { docker compose --project-directory /opt/enterprise-llm -f /opt/enterprise-llm/compose.yaml "$@"; }
 server() {
@@ -8,6 +8,7 @@ server() {
 each() {
     all=0
     "$1" llama3.2:3b || all=1
+    "$1" qwen2.5:14b || all=1
     return $all
 }
 
