@@ -6,126 +6,23 @@ import base64
 import http.client
 import json
 import os
-import ssl
 import subprocess
 import threading
-import time
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import lab_server
 import pytest
-import yaml
-from lab_project import Project, Said, until
-from lab_server import Door, Server
+from lab_enterprise import ADMIN, NOTICE, Enterprise, deployed
+from lab_project import until
 
 TOP = Path(__file__).parents[2]
-ADMIN = "admin@example.com"
-NOTICE = "These answers come from the lab's stand-in, not from a model."
-VARS = {
-    "docker_source": "distribution",
-    "https_port": 8443,
-    "models": ["llama3.2:1b"],
-    "admin_email": ADMIN,
-    "model_notice": NOTICE,
-}
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class Enterprise:
-    server: Server
-    project: Project
-    deploy: Said
-    password: str = ""
-    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
-
-    def ctl(self, command: str, *arguments: str) -> Said:
-        return self.project.ctl(command, self.server.name, *arguments, seconds=900)
-
-    def write(self, **more: Any) -> None:
-        entry = {"stack": "enterprise-llm", **more, "vars": {**VARS, **more.get("vars", {})}}
-        self.project.inventory.write_text(yaml.safe_dump({"hosts": {self.server.name: entry}}))
-
-    def door(self) -> Door:
-        return Door(self.server.lab.ip, "chat.localhost", self.trust, seconds=60)
-
-    def ask(self, method: str, path: str, body: Any = None, token: str = "") -> Reply:
-        door = self.door()
-        try:
-            door.request(method, path, None if body is None else json.dumps(body), _headers(token))
-            answer = door.getresponse()
-            return Reply(answer.status, dict(answer.getheaders()), answer.read())
-        finally:
-            door.close()
-
-    def log_in(self) -> str:
-        reply = self.ask("POST", "/auth/login", {"email": ADMIN, "password": self.password})
-        assert reply.status == 200, reply
-        return str(reply.data["access_token"])
-
-    def chat(self, token: str, message: str) -> list[tuple[float, str, Any]]:
-        """The events of one answer, each with the time at which it came. Raises OSError and HTTPException."""
-        return [(time.monotonic(), kind, data) for kind, data in self.events(token, message)]
-
-    def events(self, token: str, message: str) -> Iterator[tuple[str, Any]]:
-        """The events of one answer as they come. Raises OSError and HTTPException."""
-        door = self.door()
-        try:
-            door.request("POST", "/api/chat", json.dumps({"message": message}), _headers(token))
-            answer = door.getresponse()
-            assert answer.status == 200, (answer.status, answer.read())
-            kind = ""
-            for line in answer:
-                word, _, text = line.decode().strip().partition(": ")
-                if word == "event":
-                    kind = text
-                elif word == "data":
-                    yield kind, json.loads(text)
-        finally:
-            door.close()
-
-    def inside(self, service: str, *words: str) -> tuple[int, str]:
-        """What a command says in a container of the service."""
-        name = self.server.sh(f"docker ps -q --filter label=ctl.service={service} | head -n 1")
-        done = self.server.inside.run("docker exec %s " + " ".join(["%s"] * len(words)), name, *words)
-        return int(done.rc), str(done.stdout + done.stderr)
-
-    def healthy(self) -> bool:
-        status = self.ctl("status", "--json")
-        return bool(status.code == 0 and status.data["healthy"])
-
-
-def _headers(token: str) -> dict[str, str]:
-    return {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
 
 
 @pytest.fixture(scope="module")
 def enterprise(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enterprise]:
-    with lab_server.fresh_host(tmp_path_factory.mktemp("enterprise"), "enterprise") as server:
-        made = Enterprise(server, Project(tmp_path_factory.mktemp("project")), Said(1, "", ""))
-        made.write()
-        made.deploy = made.ctl("deploy", "--yes", "--json")
-        if made.deploy.code:
-            pytest.fail(f"the first deploy failed: {made.deploy}")
-        made.password = made.project.ctl("secrets", "show", server.name, "AUTH_ADMIN_PASSWORD").stdout.split()[-1]
-        volume = server.sh("docker volume inspect -f '{{.Mountpoint}}' enterprise-llm_caddy-data")
-        authority = server.read(f"{volume}/caddy/pki/authorities/local/root.crt").decode()
-        made.trust = ssl.create_default_context(cadata=authority)
+    with deployed(tmp_path_factory, "enterprise") as made:
         yield made
 
 
