@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from samples import fit, release, rendered, settled, templates
 
 from ctl.core import surroundings
 from ctl.core.doctor import Check, Plans, examine, secrets
-from ctl.core.probe import Facts
+from ctl.core.probe import Cards, Facts
 from ctl.core.release import File
 from ctl.core.script import probe
 from ctl.core.secret import KEEPSAKE, Secret, SecretSpec, keepsake
@@ -75,6 +76,26 @@ def test_what_the_host_is(name: str, facts: dict[str, Any], state: str, text: st
     check = next(check for check in checks if check.name == name and text in check.text)
     assert check.state == state
     assert bool(check.remedy) is (state in {"warning", "problem"})
+
+
+CARDS: list[tuple[Cards, str, str]] = [
+    (Cards(), "note", "no NVIDIA card is here"),
+    (Cards(("0000:01:00.0",), "550.54.14", ("NVIDIA L4",)), "ok", "NVIDIA L4; services get"),
+    (Cards(("0000:01:00.0",)), "warning", "stays unused, for no driver is loaded"),
+    (Cards(given=True), "problem", "is gone"),
+]
+
+
+@pytest.mark.parametrize(("cards", "state", "text"), CARDS)
+def test_its_graphics_cards(cards: Cards, state: str, text: str) -> None:
+    checks = [each for each in found(fit(cards=cards), wanted=replace(SMALL, gpu="auto")) if each.name == "gpu"]
+    assert [check.state for check in checks] == [state]
+    assert text in checks[0].text
+    assert bool(checks[0].remedy) is (state in {"warning", "problem"})
+
+
+def test_who_wants_no_card_hears_of_none() -> None:
+    assert "gpu" not in states(found(fit(cards=Cards(("0000:01:00.0",)))))
 
 
 def test_every_problem_is_told_and_not_the_first_alone() -> None:
