@@ -103,8 +103,9 @@ def test_both_engines_are_asked(enterprise: Enterprise) -> None:
     with crowd(enterprise) as asking:
         until("a dozen answers", lambda: len(asking.answered) >= 12)
     assert asking.failed == []
-    shares = [asked(enterprise)[name] - before[name] for name in ENGINES]
-    assert min(shares) >= sum(shares) // 3, shares
+    after = asked(enterprise)
+    shares = [after[name] - before[name] for name in ENGINES]
+    assert min(shares) >= 2, shares
 
 
 def test_an_engine_that_is_killed_costs_its_own_answers_at_most_and_comes_back(enterprise: Enterprise) -> None:
