@@ -15,7 +15,7 @@ there() {
     case $1 in *:*) tagged=$1 ;; *) tagged=$1:latest ;; esac
     case $list in *"\"name\":\"$tagged\""*) ;; *) return 1 ;; esac
 }
-listed() { list=$(curl -fsS --max-time 5 "$(server)/api/tags") && list=$(echo "$list" | tr -d ' '); }
+listed() { list=$(curl -fsS --max-time 5 "$(server)/api/tags") && list=$(printf %s "$list" | tr -d ' '); }
 check() { listed && each there; }
 
 # Its progress is a line of JSON several times a second; every tenth of a layer is told, as soon as it is known.
