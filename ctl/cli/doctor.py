@@ -61,7 +61,7 @@ def _checks(place: Workplace, host: Host) -> list[Check]:
         checks.append(failed("vault", error))
     try:
         selection, supplied = place.selection(host), place.supplied(host)
-        release = checkup.rehearsed(selection, supplied, kept, place.templates)
+        release = checkup.rehearsed(selection, supplied, kept, place.templates, place.project.context)
         checks.append(Check("files", "ok", "inventory, stack and templates fit together"))
         checks += secrets(selection.secrets, supplied, kept, host.name)
     except CtlError as error:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from ctl.core import doctor, probe, script, surroundings
 from ctl.core.doctor import Check, Plans
 from ctl.core.errors import CtlError
+from ctl.core.image import Contexts, none_known
 from ctl.core.inventory import Host
 from ctl.core.ports import Transport
 from ctl.core.release import Release
@@ -29,7 +30,11 @@ def nothing(host: Host) -> Release:
 
 
 def rehearsed(
-    selection: Selection, supplied: Mapping[str, str], kept: Mapping[str, str], templates: Templates
+    selection: Selection,
+    supplied: Mapping[str, str],
+    kept: Mapping[str, str],
+    templates: Templates,
+    contexts: Contexts = none_known,
 ) -> Release:
     """The release as a deploy would render it; a secret that is not there yet, or cannot be used, has a stand-in."""
     values: dict[str, Secret] = {}
@@ -38,7 +43,7 @@ def rehearsed(
             values |= settle({name: spec}, supplied, kept, os.urandom, selection.host.name)[0]
         except CtlError:
             values[name] = Secret(name, os.urandom(16).hex())
-    return render(selection, values, templates)
+    return render(selection, values, templates, contexts)
 
 
 def examine(

@@ -90,3 +90,9 @@ def test_a_missing_secret_is_named(ctl: Ctl, asked: None) -> None:
     assert said.code == 1
     assert "the secret NGROK_AUTHTOKEN (the authtoken of the ngrok account) has no value" in said.out
     assert "✓ host" in said.out
+
+
+def test_a_stack_that_builds_its_images_is_rendered_too(ctl: Ctl) -> None:
+    said = ctl("doctor", "h1", "--stack", "enterprise-llm", "--set", "admin_email=a@example.com", "--json")
+    states = {check["name"]: check["state"] for check in json.loads(said.out)["checks"]}
+    assert (states["files"], states["gpu"]) == ("ok", "note")

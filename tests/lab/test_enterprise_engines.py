@@ -55,7 +55,10 @@ class Crowd:
             try:
                 end = self.enterprise.chat(self.token, "Go on.")[-1]
             except (OSError, AssertionError, HTTPException) as error:
-                self.failed.append((began, repr(error)))
+                if "rate_limited" in repr(error):
+                    time.sleep(2)  # the gateway's own limit for one person
+                else:
+                    self.failed.append((began, repr(error)))
                 continue
             if end[1] == "done":
                 self.answered.append(began)
@@ -166,7 +169,7 @@ def test_cards_that_are_found_are_shared_out(enterprise: Enterprise) -> None:
     plan = enterprise.ctl("plan", "--json").data
     changed = {change["name"] for change in plan["changes"] if change["type"] == "container"}
     assert changed == set(ENGINES), plan
-    assert enterprise.ctl("plan", "--gpu", "none", "--json").data["empty"], "--gpu none turns it off"
+    assert enterprise.ctl("plan", "--gpu", "none", "--json").data["changes"] == [], "--gpu none turns it off"
 
     deploy = enterprise.ctl("deploy", "--yes")
     assert deploy.code == 0, deploy
