@@ -1,6 +1,6 @@
 /** What a person does on a day, at three widths; against the stand-in, or real services (UI_BASE_URL). */
 import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFailed, test } from "vitest";
 import type { Backend } from "./backend";
 import { accessible, answered, fits, launch, logIn, REAL, send, shot, standIn, visit, WHO, type Look } from "./browser";
 import { RICH } from "./texts";
@@ -28,6 +28,10 @@ afterAll(async () => {
 describe.each(LOOKS)("at width $width", (look) => {
   test("log in, chat, stop, retry, reload, find, rename, delete, log out", async () => {
     const { page, context, complaints } = await visit(browser, base, look);
+    onTestFailed(async () => {
+      await shot(page, "failed", look);
+      console.error(complaints);
+    });
     const narrow = look.width < 768;
     /** The side bar, which is a drawer on a phone. */
     const side = async () => {
