@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import aiohttp
 import jwt
@@ -95,7 +95,7 @@ class Discovery(msgspec.Struct):
 class Claims(msgspec.Struct, frozen=True):
     """What a good token says. `exp` is in seconds since 1970; no e-mail is an empty one."""
 
-    sub: str
+    sub: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f]{1,255}\Z")]
     exp: int
     email: str = ""
     sid: str = ""

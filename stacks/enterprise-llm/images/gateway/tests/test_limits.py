@@ -11,9 +11,10 @@ import uuid
 import httpx
 import pytest
 from conftest import Running, Start
-from gateway.limits import Count, Limits
+from gateway.limits import Limits
 from world import Redis, free_port, until
 
+from webservice.limits import Count
 from webservice.web import Problem
 
 

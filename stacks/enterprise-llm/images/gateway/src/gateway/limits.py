@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -15,14 +12,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from webservice.batch import Batch
-from webservice.web import Problem
+from webservice.limits import PERIOD, Count, Memory
 
 log = logging.getLogger("gateway")
-PERIOD = 60.0
 PATIENCE = 0.1
 """Seconds that one batch waits for Redis; then memory counts, and Redis is asked again in the background."""
 PROBE_SECONDS = 1.0
-MOST_KEYS = 50_000
 
 # The generic cell rate algorithm: one number a key, when its bucket will be full again. The server's clock counts.
 SCRIPT = """
@@ -35,35 +30,6 @@ full = full + step
 redis.call('SET', KEYS[1], string.format('%.6f', full), 'PX', math.ceil((full - now) * 1000))
 return tostring(full - now)
 """
-
-
-@dataclass(frozen=True)
-class Count:
-    """One request against `limit` a minute. `used` seconds of the period are spent; negative if it was refused."""
-
-    limit: int
-    used: float
-
-    @property
-    def step(self) -> float:
-        return PERIOD / self.limit
-
-    @property
-    def headers(self) -> dict[str, str]:
-        remaining = max(0, math.floor((PERIOD - abs(self.used)) / self.step + 1e-6))
-        return {
-            "ratelimit-limit": str(self.limit),
-            "ratelimit-remaining": str(remaining),
-            "ratelimit-reset": str(math.ceil(abs(self.used))),
-        }
-
-    def check(self) -> None:
-        """Raises Problem 429."""
-        if self.used < 0:
-            wait = math.ceil(-self.used + self.step - PERIOD)
-            problem = Problem(429, "rate_limited", "Too many requests. Wait a little.", retry_after=wait)
-            problem.headers.update(self.headers)
-            raise problem
 
 
 class Limits:
@@ -81,7 +47,7 @@ class Limits:
             else None
         )
         self._up = False
-        self._memory: dict[str, float] = {}
+        self._memory = Memory()
         self._batch: Batch[tuple[str, float], float] = Batch(self._flush)
         self._wake = asyncio.Event()
 
@@ -131,14 +97,4 @@ class Limits:
                     "Redis does not answer; limits are counted in memory",
                     extra={"fields": {"type": type(error).__name__}},
                 )
-        return [self._in_memory(key, step) for key, step in items]
-
-    def _in_memory(self, key: str, step: float) -> float:
-        now = time.monotonic()
-        if len(self._memory) > MOST_KEYS:
-            self._memory = {known: full for known, full in self._memory.items() if full > now}
-        full = max(self._memory.get(key, 0.0), now)
-        if full + step - PERIOD > now + 1e-6:
-            return now - full
-        self._memory[key] = full + step
-        return full + step - now
+        return [self._memory.spend(key, step) for key, step in items]

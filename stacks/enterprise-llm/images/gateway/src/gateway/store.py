@@ -9,33 +9,29 @@ connection breaks, also when nobody knows whether the commit arrived.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webservice.batch import Batch
+from webservice.database import Database, rows
 from webservice.web import Problem
 
 from .engine import Turn
-from .migrate import migrate
 from .records import Answer, Message, Question, Session
 from .schema import messages, sessions
 from .settings import Settings
 from .statements import ANSWER, APPEND, BEGIN, COLUMNS, LATEST
 
-log = logging.getLogger("gateway")
-R = TypeVar("R")
+LOCK = 0x6761746577617931
+"""Of the advisory lock for migrations: "gateway1"."""
 LANES = 3
 """Writes of one kind under way at once: Postgres lets those that wait for the disk wait for it together."""
 
@@ -44,81 +40,18 @@ def as_session(row: Any) -> Session:
     return msgspec.convert(row._mapping, Session)
 
 
-class Store:
+class Store(Database):
     def __init__(self, settings: Settings) -> None:
-        url = sa.make_url(settings.database_url).set(drivername="postgresql+psycopg")
-        self._url = url
-        self._patience = settings.db_wait_seconds
-        self._history_bytes = settings.context_tokens * 4
-        self._engine = create_async_engine(
-            url,
-            pool_size=settings.db_pool,
-            max_overflow=0,
-            pool_timeout=max(1, settings.db_wait_seconds),
-            pool_recycle=1800,
-            isolation_level="AUTOCOMMIT",
-            hide_parameters=True,  # errors must not show what people wrote
-            connect_args={
-                "connect_timeout": 3,
-                "prepare_threshold": 5,
-                "options": "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=30000",
-                "keepalives_idle": 10,
-                "keepalives_interval": 5,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 10_000,
-            },
+        super().__init__(
+            settings.database_url,
+            migrations=Path(__file__).parent / "migrations",
+            lock=LOCK,
+            pool=settings.db_pool,
+            patience=settings.db_wait_seconds,
         )
-        self.ready = False
+        self._history_bytes = settings.context_tokens * 4
         self._new: Batch[Question, None] = Batch(self._insert_new, lanes=LANES)
         self._answers: Batch[Answer, bool] = Batch(self._insert_answers, lanes=LANES)
-
-    # --- life ----------------------------------------------------------------
-
-    async def prepare(self) -> None:
-        """Migrate, however long the database is away."""
-        pause = 0.2
-        while not self.ready:
-            try:
-                await asyncio.to_thread(migrate, self._url)
-                self.ready = True
-            except (DBAPIError, OSError) as error:
-                log.warning("the database is not there yet", extra={"fields": {"type": type(error).__name__}})
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5)
-
-    async def answers(self) -> bool:
-        """Whether the database can be asked."""
-        try:
-            async with asyncio.timeout(2), self._engine.connect() as connection:
-                await connection.execute(sa.text("SELECT 1"))
-        except (DBAPIError, PoolTimeout, OSError, TimeoutError):
-            return False
-        return True
-
-    async def close(self) -> None:
-        await self._engine.dispose()
-
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[R]]) -> R:
-        """Do `work`, and do it again if the database goes away meanwhile. Raises Problem 503 when it stays away."""
-        if not self.ready:
-            raise Problem(503, "starting", "The service is starting.", retry_after=2)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience
-        pause = 0.05
-        while True:
-            try:
-                async with self._engine.connect() as connection:
-                    return await work(connection)
-            except (DBAPIError, PoolTimeout, OSError) as error:
-                if not passing(error) or loop.time() > deadline:
-                    if passing(error) or isinstance(error, OperationalError | PoolTimeout):
-                        log.warning("the database does not answer", extra={"fields": {"type": type(error).__name__}})
-                        raise Problem(
-                            503, "storage_unavailable", "The database does not answer for now.", retry_after=5
-                        ) from None
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 0.5)
 
     # --- a turn of the conversation ------------------------------------------
 
@@ -254,26 +187,8 @@ class Store:
             raise no_session()
 
 
-def passing(error: Exception) -> bool:
-    """Whether it is worth trying again: a broken or refused connection, a restart, a deadlock."""
-    if isinstance(error, PoolTimeout):
-        return False
-    if not isinstance(error, DBAPIError):
-        return True
-    original = error.orig
-    if isinstance(original, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
-        return True
-    if isinstance(original, psycopg.errors.QueryCanceled):
-        return False
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
-
-
 def no_session() -> Problem:
     return Problem(404, "session_not_found", "There is no such session.")
-
-
-async def rows(db: AsyncConnection, statement: sa.Executable) -> Sequence[Any]:
-    return (await db.execute(statement)).all()
 
 
 async def owned(db: AsyncConnection, owner: str, session_id: UUID) -> Session:

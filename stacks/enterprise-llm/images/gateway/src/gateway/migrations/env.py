@@ -1,4 +1,4 @@
-"""Run by migrate.py, which gives the connection and holds the lock."""
+"""Run by webservice.migrate, which gives the connection and holds the lock."""
 
 from alembic import context
 from gateway.schema import metadata
