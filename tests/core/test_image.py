@@ -147,9 +147,11 @@ def test_links_that_a_context_may_not_hold(tmp_path: Path, goal: str, problem: s
         Project(tmp_path).context("mine/app")
 
 
-@pytest.mark.parametrize("name", ["auth", "gateway", "ui"])
+@pytest.mark.parametrize(
+    "name", ["enterprise-llm/auth", "enterprise-llm/gateway", "enterprise-llm/ui", "cloudtolocalllm/api"]
+)
 def test_what_is_shipped_holds_no_tests_and_nothing_that_was_made(name: str) -> None:
-    files = samples.PROJECT.context(f"enterprise-llm/{name}").files
+    files = samples.PROJECT.context(name).files
     parts = {part for path in files for part in path.split("/")}
     assert not parts & {"tests", "bench", "node_modules", "dist", "__pycache__", ".mypy_cache", "README.md"}
     assert len(files) > 5

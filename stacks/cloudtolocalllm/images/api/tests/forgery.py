@@ -1,0 +1,1 @@
+../../../../enterprise-llm/images/gateway/tests/forgery.py
