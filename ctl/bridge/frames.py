@@ -21,18 +21,17 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import ClassVar
 
+# Bytes, at most: of a WebSocket message, of a piece of a body in one frame, of a request's whole body.
 MAX_MESSAGE = 2**20
-"""Bytes of a WebSocket message, at most."""
 MAX_PIECE = 2**16
-"""Bytes of a body in one frame, at most."""
-MAX_ID = 2**32 - 1
-MAX_HEADERS = 100
 MAX_BODY = 32 * 2**20
-"""Bytes of a request's body, at most."""
+# Streams under way in one session, headers of a request or an answer, and the last id that 4 bytes hold.
 MAX_STREAMS = 32
-"""Streams under way in one session, at most."""
+MAX_HEADERS = 100
+MAX_ID = 2**32 - 1
+# Bytes on their way in one direction of a stream: before the receiver has given credit, and however much it gives.
 WINDOW = 256 * 2**10
-"""Bytes that may be on their way in one direction of a stream before the receiver has given credit."""
+MAX_CREDIT = 4 * WINDOW
 
 Headers = tuple[tuple[str, str], ...]
 """Names are lower case, and each stands there once."""
@@ -188,7 +187,7 @@ RULES: dict[str, Callable[[object], bool]] = {
     "status": whole(200, 599),
     "code": matching(CODE),
     "message": is_text,
-    "bytes": whole(1, 2**31 - 1),
+    "bytes": whole(1, MAX_CREDIT),
 }
 
 
@@ -224,7 +223,7 @@ def piece(message: bytes) -> Data:
 
 def control(message: str) -> Control:
     try:
-        value = json.loads(message, object_pairs_hook=once, parse_constant=refuse_constant)
+        value = json.loads(message, object_pairs_hook=once)
     except (ValueError, RecursionError):
         raise ProtocolError("bad_json", "a text message is JSON, without a name given twice") from None
     kind = value.pop("type", None) if isinstance(value, dict) else None
@@ -252,14 +251,16 @@ def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def refuse_constant(name: str) -> object:
-    raise ValueError(name)
-
-
 def pieces(number: int, body: bytes) -> Iterator[Data]:
     """A body of any length as frames."""
     for start in range(0, len(body), MAX_PIECE):
         yield Data(number, body[start : start + MAX_PIECE])
+
+
+def more(credit: int, amount: int) -> int:
+    if credit + amount > MAX_CREDIT:
+        raise ProtocolError("flow", f"credit of more than {MAX_CREDIT} bytes")
+    return credit + amount
 
 
 class SendWindow:
@@ -277,26 +278,27 @@ class SendWindow:
         return taken
 
     def give(self, amount: int) -> None:
-        """Raises ProtocolError if that is more than anybody may have."""
-        if self.credit + amount > 2**31 - 1:
-            raise ProtocolError("flow", "more credit than there can be")
-        self.credit += amount
+        """What a Window said. Raises ProtocolError if that makes more than MAX_CREDIT."""
+        self.credit = more(self.credit, amount)
 
 
 class ReceiveWindow:
-    """What the other side may still send in one direction of a stream, in bytes, and what was consumed of it."""
+    """What the other side may still send in one direction of a stream, in bytes, and what was consumed of it.
 
-    __slots__ = ("_consumed", "_open")
+    Who reads the bytes says `consume`; who only carries them on says `grant` for each Window that it carries back.
+    """
+
+    __slots__ = ("_consumed", "credit")
 
     def __init__(self) -> None:
-        self._open = WINDOW
+        self.credit = WINDOW
         self._consumed = 0
 
     def receive(self, amount: int) -> None:
         """Raises ProtocolError if the other side had no credit for that."""
-        if amount > self._open:
+        if amount > self.credit:
             raise ProtocolError("flow", "more was sent than there was credit for")
-        self._open -= amount
+        self.credit -= amount
 
     def consume(self, amount: int) -> int:
         """The credit to give now for what was consumed: nothing until it is a quarter of the window."""
@@ -304,5 +306,9 @@ class ReceiveWindow:
         if self._consumed < WINDOW // 4:
             return 0
         given, self._consumed = self._consumed, 0
-        self._open += given
+        self.credit += given
         return given
+
+    def grant(self, amount: int) -> None:
+        """Raises ProtocolError if that makes more than MAX_CREDIT."""
+        self.credit = more(self.credit, amount)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -57,7 +58,7 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
     st.builds(End, id=ids),
     st.builds(Cancel, id=ids),
     st.builds(Error, id=ids, code=st.from_regex(frames.CODE, fullmatch=True), message=texts),
-    st.builds(Window, id=ids, bytes=st.integers(1, 2**31 - 1)),
+    st.builds(Window, id=ids, bytes=st.integers(1, frames.MAX_CREDIT)),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -122,7 +123,7 @@ def test_the_shape_on_the_wire() -> None:
         ("", "bad_json"),
         ("[" * 100_000, "bad_json"),
         ('{"type":"end","id":1,"id":1}', "bad_json"),
-        ('{"type":"end","id":NaN}', "bad_json"),
+        ('{"type":"end","id":NaN}', "bad_frame"),
         ('{"type":"end","id":' + "9" * 5000 + "}", "bad_json"),
         ("[]", "unknown_type"),
         ('{"type":[]}', "unknown_type"),
@@ -134,6 +135,7 @@ def test_the_shape_on_the_wire() -> None:
         ('{"type":"end","id":4294967296}', "bad_frame"),
         ('{"type":"end","id":1,"more":1}', "bad_frame"),
         ('{"type":"window","id":1,"bytes":0}', "bad_frame"),
+        ('{"type":"window","id":1,"bytes":1048577}', "bad_frame"),
         ('{"type":"error","id":1,"code":"x","message":"\\ud800"}', "bad_frame"),
         ('{"type":"request","id":1,"method":"GET","path":"/a b","headers":{}}', "bad_frame"),
         ('{"type":"request","id":1,"method":"GET","path":"http://elsewhere/","headers":{}}', "bad_frame"),
@@ -204,6 +206,17 @@ def test_a_writer_stops_when_nothing_is_consumed() -> None:
     receiver.receive(WINDOW)
 
 
-def test_credit_has_an_end() -> None:
+@pytest.mark.parametrize("give", [SendWindow().give, ReceiveWindow().grant])
+def test_credit_has_an_end(give: Callable[[int], None]) -> None:
+    give(frames.MAX_CREDIT - WINDOW)
     with pytest.raises(ProtocolError, match="flow"):
-        SendWindow().give(2**31 - 1)
+        give(1)
+
+
+def test_credit_that_is_carried_back() -> None:
+    window = ReceiveWindow()
+    window.receive(WINDOW)
+    window.grant(10)
+    window.receive(10)
+    with pytest.raises(ProtocolError, match="flow"):
+        window.receive(1)
