@@ -1,0 +1,1 @@
+../../../../../../ctl/bridge/passage.py
