@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import httpx
 import pytest
-from desktop import decode
+from proxy.frames import Ready, decode
 from websockets.asyncio.client import ClientConnection, connect
 from world import Proxy, auth, token
 
 Start = Callable[..., Proxy]
+P = ParamSpec("P")
 
 
-def scenario[**P](test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+def scenario(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """A test that waits for things, a minute at most."""
 
     @wraps(test)
@@ -78,5 +79,5 @@ async def client(proxy: Proxy, **more: Any) -> AsyncIterator[ClientConnection]:
     """A browser's WebSocket, let in."""
     async with connect(f"{proxy.ws}/ws/client", proxy=None, **more) as socket:
         await socket.send(auth(proxy.session, "client"))
-        assert decode(await socket.recv()).__class__.__name__ == "Ready"
+        assert decode(await socket.recv()) == Ready(proxy.session)
         yield socket

@@ -8,20 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
-from world import Proxy, auth
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
-
-from proxy.frames import (  # noqa: E402
+from proxy.frames import (
     Cancel,
     Data,
     End,
@@ -37,6 +29,9 @@ from proxy.frames import (  # noqa: E402
     encode,
     pieces,
 )
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from world import Proxy, auth
 
 JSON = (("content-type", "application/json"),)
 NDJSON = (("content-type", "application/x-ndjson"),)
@@ -56,6 +51,7 @@ class Asked:
         self.credit = asyncio.Event()
         self.cancelled = False
         self.sent = 0
+        self.task: asyncio.Task[None]
         self._desktop = desktop
 
     async def read(self) -> bytes:
@@ -159,7 +155,7 @@ class Desktop:
             task = asyncio.create_task(self._answer(asked))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            asked.task = task  # type: ignore[attr-defined]
+            asked.task = task
             return
         assert isinstance(frame, Data | End | Cancel | Window), frame
         asked = self._under_way[frame.id]
@@ -174,7 +170,7 @@ class Desktop:
                 asked.credit.set()
             case Cancel():
                 asked.cancelled = True
-                asked.task.cancel()  # type: ignore[attr-defined]
+                asked.task.cancel()
 
     async def _answer(self, asked: Asked) -> None:
         way = self.ways.get(f"{asked.request.method} {asked.path}")
@@ -265,8 +261,3 @@ def ndjson(number: int) -> bytes:
         json.dumps({"model": "standin", "stamp": time.monotonic_ns(), "message": message, "done": False}).encode()
         + b"\n"
     )
-
-
-def arrived(data: dict[str, Any]) -> float:
-    """Milliseconds since a line of `chat` was sent."""
-    return (time.monotonic_ns() - data["stamp"]) / 1e6

@@ -109,6 +109,11 @@ class Proxy:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit code, once it has one."""
+        assert self.process is not None
         return self.process.wait(20)
 
     def resident(self) -> float:
