@@ -158,15 +158,14 @@ async def test_what_is_no_frame_ends_the_connection_and_nothing_else(proxy: Prox
 @scenario
 async def test_a_desktop_that_answers_out_of_order_is_closed_and_who_asked_hears_of_it(proxy: Proxy) -> None:
     good = Response(1, 200, ())
-    for number, answer in enumerate(
-        [
-            [Data(1, b"early")],
-            [End(1)],
-            [good, good],
-            [good, *(Data(1, bytes(MAX_PIECE)) for _ in range(5))],
-            [Window(1, 2**20)],
-        ]
-    ):
+    wrong: list[list[Response | Data | End | Window]] = [
+        [Data(1, b"early")],
+        [End(1)],
+        [good, good],
+        [good, *(Data(1, bytes(MAX_PIECE)) for _ in range(5))],
+        [Window(1, 2**20)],
+    ]
+    for number, answer in enumerate(wrong):
         async with (
             connect(f"{proxy.ws}/ws/desktop", proxy=None) as desktop,
             connect(f"{proxy.ws}/ws/client", proxy=None) as socket,
