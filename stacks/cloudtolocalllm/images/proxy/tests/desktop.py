@@ -113,7 +113,7 @@ class Desktop:
         }
 
     async def __aenter__(self) -> Self:
-        self.socket: ClientConnection = await connect(f"{self.proxy.ws}/ws/desktop", proxy=None, max_size=2**21)
+        self.socket: ClientConnection = await connect(f"{self.proxy.ws}/ws/desktop", proxy=None, close_timeout=1)
         await self.socket.send(auth(self.proxy.session, "desktop"))
         assert decode(await self.socket.recv()) == Ready(self.proxy.session)
         self._listening = asyncio.create_task(self._listen())
@@ -174,10 +174,13 @@ class Desktop:
 
     async def _answer(self, asked: Asked) -> None:
         way = self.ways.get(f"{asked.request.method} {asked.path}")
-        if way is None:
-            await self.send(Error(asked.request.id, "unknown", "The stand-in does not know that."))
-        else:
-            await way(asked)
+        try:
+            if way is None:
+                await self.send(Error(asked.request.id, "unknown", "The stand-in does not know that."))
+            else:
+                await way(asked)
+        except ConnectionClosed:
+            pass
 
     async def chat(self, asked: Asked) -> None:
         """NDJSON, as Ollama streams it. `stamp` is the machine's monotonic clock at the time of sending."""

@@ -247,6 +247,19 @@ async def test_sigterm_does_not_wait_for_ever(start: Start) -> None:
 
 
 @scenario
+async def test_sigterm_does_not_wait_for_who_does_not_listen(start: Start) -> None:
+    proxy = start()
+    async with Desktop(proxy) as desktop, client(proxy) as socket:
+        for deaf in (desktop.socket, socket):
+            deaf.transport.pause_reading()
+        os.kill(proxy.pid, signal.SIGTERM)
+        assert await asyncio.to_thread(proxy.wait) == 0
+        for deaf in (desktop.socket, socket):
+            deaf.transport.abort()
+    assert "ended" in proxy.log.read_text()
+
+
+@scenario
 async def test_kill_and_start_again(start: Start) -> None:
     """The session is the same, and everybody comes back with a fresh token."""
     proxy = start()

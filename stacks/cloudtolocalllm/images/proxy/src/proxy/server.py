@@ -61,11 +61,12 @@ class Server:
         sweeping.cancel()
         for socket in self._sockets:
             socket.close(1001, "going away")
-        if self._connections:
-            await asyncio.wait(self._connections, timeout=1)
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        for _ in range(3):
+            if self._connections:
+                # Each hears the end for a second; then it is interrupted, in what it does and in its own farewell.
+                await asyncio.wait(self._connections, timeout=1)
+            for task in self._connections:
+                task.cancel()
         say("ended")
 
     async def _sweep(self) -> None:
