@@ -16,6 +16,7 @@ from samples import REPOSITORY
 MAY_IMPORT = {
     "core": {"core"},
     "frames": set(),
+    "rules": {"core", "bridge"},
     "bridge": {"core", "bridge"},
     "run": {"core", "run"},
     "edge": {"core", "edge"},
@@ -25,14 +26,16 @@ MAY_IMPORT = {
 INSTEAD = {
     "core": "the core is pure: hand the value in as an argument",
     "frames": "the frames are pure, and stand alone in the proxy's image",
+    "rules": "the bridge's rules are pure: hand the value in as an argument",
     "bridge": "the bridge is started by cli, which hands in what it needs",
     "run": "run knows the ports only: take a Transport, and let cli make it",
     "edge": "an edge serves one port of the core: let cli put it together with the rest",
     "lab": "a lab host is a server like any other: let cli put it together with the rest",
     "cli": "a command is made of what is below it",
 }
-PURE = {"core", "frames"}
+PURE = {"core", "frames", "rules"}
 FRAMES = {"bridge/frames.py", "bridge/passage.py"}
+RULES = {f"bridge/{name}.py" for name in ("order", "retry", "closing", "near", "wording")}
 IMPURE = {
     **dict.fromkeys(("socket", "ssl", "http", "urllib.request", "paramiko", "fabric", "docker"), "take a Transport"),
     **dict.fromkeys(
@@ -52,6 +55,8 @@ def layer(path: Path) -> str:
     inside = path.relative_to(REPOSITORY / "ctl")
     if inside.as_posix() in FRAMES:
         return "frames"
+    if inside.as_posix() in RULES:
+        return "rules"
     first = inside.parts[0].removesuffix(".py")
     return first if first in MAY_IMPORT else "cli"
 
@@ -77,6 +82,8 @@ def complaints(layer: str, text: str) -> Iterator[str]:
     for line, name in imports(tree):
         parts = name.split(".")
         if parts[0] == "ctl" and len(parts) > 1 and parts[1] in MAY_IMPORT and parts[1] not in MAY_IMPORT[layer]:
+            yield f"{line}: {name}: {INSTEAD[layer]}"
+        if layer == "rules" and parts[:2] == ["ctl", "bridge"] and f"bridge/{parts[2]}.py" not in FRAMES | RULES:
             yield f"{line}: {name}: {INSTEAD[layer]}"
         if layer in PURE and (why := within(name, IMPURE)):
             yield f"{line}: {name}: {INSTEAD[layer]}: {why}"
@@ -108,6 +115,8 @@ def test_imports_point_down(path: Path) -> None:
         ("core", "x = open('f')"),
         ("frames", "from ctl.core.errors import CtlError"),
         ("frames", "import time"),
+        ("rules", "import asyncio"),
+        ("rules", "from ctl.bridge.link import Link"),
         ("bridge", "from ctl.edge.ssh import SshTransport"),
         ("run", "from ctl.edge.ssh import SshTransport"),
         ("run", "import ctl.cli.show"),
@@ -125,6 +134,7 @@ def test_what_is_complained_about(layer: str, text: str) -> None:
     [
         ("core", "import re\nfrom urllib.parse import urlsplit\nfrom ctl.core.plan import plan"),
         ("frames", "import json\nfrom .frames import Headers"),
+        ("rules", "import ipaddress\nfrom ctl.bridge.frames import Close"),
         ("bridge", "import asyncio\nfrom ctl.bridge import frames\nfrom ctl.core.errors import CtlError"),
         ("run", "import time\nfrom ctl.core import script"),
         ("edge", "import socket\nfrom ctl.core.errors import CtlError"),

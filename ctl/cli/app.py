@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import ctl
-from ctl.cli import adding, backup, catalogue, deploy, doctor, lab, runs, secrets, status
+from ctl.cli import adding, backup, bridge, catalogue, deploy, doctor, lab, runs, secrets, status
 
 HELP = ["-h", "--help"]
 
@@ -59,6 +59,7 @@ app.command("attach", rich_help_panel="Hosts")(runs.attach)
 app.command("backup", rich_help_panel="Hosts")(backup.backup)
 app.command("restore", rich_help_panel="Hosts")(backup.restore)
 app.command("render", rich_help_panel="Hosts")(deploy.render)
+app.command("bridge", rich_help_panel="Desktop")(bridge.bridge)
 
 for name, module, text in (
     ("stacks", catalogue.stacks, "The stacks that can be deployed."),

@@ -18,6 +18,7 @@
     - HostKeyUnknown
     - HostKeyChanged
     - ConnectionLost                             in the middle of a command
+  x TakenOver .............................. 1   another desktop serves the session now
   x MissingTool ............................ 1   a program that must be on this machine is not
   x Interrupted .......................... 130
 """
@@ -125,6 +126,10 @@ class HostKeyChanged(Unreachable):
 
 
 class ConnectionLost(Unreachable):
+    pass
+
+
+class TakenOver(CtlError):
     pass
 
 
