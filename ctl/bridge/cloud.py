@@ -60,6 +60,7 @@ class Api:
 
     def __init__(self, http: aiohttp.ClientSession, url: str, login: Login) -> None:
         self._http, self._url, self._login = http, url, login
+        self._accepted = False
 
     async def session(self) -> Session:
         """The live one, or a new one."""
@@ -92,25 +93,23 @@ class Api:
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
         url = f"{self._url}/api/streaming/{path}"
         token = await self._login.token()
-        try:
-            return await ask(self._http, method, url, token=token, body=body)
-        except Answered as error:
-            if error.status != 401:
-                raise _barred(error) from error
-        token = await self._login.token(other_than=token)
-        try:
-            return await ask(self._http, method, url, token=token, body=body)
-        except Answered as error:
-            raise _barred(error) from error
-
-
-def _barred(error: Answered) -> Exception:
-    if error.status in (401, 403):
-        return AuthFailed(
-            f"the login is not accepted for streaming sessions: {error.message}",
-            hint="the API and the issuer of the tokens have to belong together: --to, --api",
-        )
-    return error
+        for again in (True, False):
+            try:
+                answer = await ask(self._http, method, url, token=token, body=body)
+            except Answered as error:
+                if error.status == 401 and again:
+                    token = await self._login.token(other_than=token)
+                    continue
+                # Who was accepted before meets a passing fault, as after a change of keys.
+                if error.status not in (401, 403) or self._accepted:
+                    raise
+                raise AuthFailed(
+                    f"the login is not accepted for streaming sessions: {error.message}",
+                    hint="the API and the issuer of the tokens have to belong together: --to, --api",
+                ) from error
+            self._accepted = True
+            break
+        return answer
 
 
 def _moment(text: Any) -> float:
