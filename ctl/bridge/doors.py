@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -18,17 +18,21 @@ from ctl.core.errors import UsageError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+NO_MORE: Mapping[str, str] = {}
+
 
 class TooLarge(Exception):
     """A body that is larger than any may be."""
 
 
-async def carry(request: web.Request, local: Local, status: Status) -> web.StreamResponse:
-    """The local server's answer, each piece as soon as it is there."""
+async def carry(
+    request: web.Request, local: Local, status: Status, more: Mapping[str, str] = NO_MORE
+) -> web.StreamResponse:
+    """The local server's answer, each piece as soon as it is there, with `more` headers."""
     if not passes(request.method, request.raw_path):
-        return web.json_response(problem("not_carried", "Only /api/ and /v1/ are carried."), status=403)
+        return web.json_response(problem("not_carried", "Only /api/ and /v1/ are carried."), status=403, headers=more)
     if (request.content_length or 0) > MAX_BODY:
-        return web.json_response(problem("body_too_large", "The request is too large."), status=413)
+        return web.json_response(problem("body_too_large", "The request is too large."), status=413, headers=more)
     status.requests += 1
     status.active += 1
     headers = carried(request.headers.items())
@@ -37,7 +41,7 @@ async def carry(request: web.Request, local: Local, status: Status) -> web.Strea
     try:
         async with local.ask(request.method, request.raw_path, headers, body) as answer:
             response = web.StreamResponse(status=answer.status, headers=dict(carried(answer.headers.items())))
-            response.headers.extend(request.get("cors", {}))
+            response.headers.update(more)
             await response.prepare(request)
             async for piece in local.body(answer):
                 await response.write(piece)
@@ -48,7 +52,7 @@ async def carry(request: web.Request, local: Local, status: Status) -> web.Strea
         status.last_error = error.message
         if response is not None and response.prepared:
             raise ConnectionAbortedError from error  # cut, so that nobody takes a part for the whole
-        return web.json_response(away(error), status=502)
+        return web.json_response(away(error), status=502, headers=more)
     finally:
         status.active -= 1
 

@@ -99,7 +99,6 @@ def guarded(guard: Guard, portal: str, local: Local, status: Status) -> Handler:
         cors = {}
         if request.headers.get("Origin") == portal:
             cors = {"Access-Control-Allow-Origin": portal, "Vary": "Origin"}
-            request["cors"] = cors
             if request.method == "OPTIONS":
                 return web.Response(status=204, headers={**cors, **_PREFLIGHT})
         try:
@@ -111,10 +110,7 @@ def guarded(guard: Guard, portal: str, local: Local, status: Status) -> Handler:
             status.last_error = error.message
             body = problem("keys_unavailable", "Tokens cannot be verified at the moment.")
             return web.json_response(body, status=503, headers={**cors, "Retry-After": "10"})
-        response = await carry(request, local, status)
-        if not response.prepared:
-            response.headers.update(cors)
-        return response
+        return await carry(request, local, status, cors)
 
     return handle
 

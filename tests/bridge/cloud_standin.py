@@ -1,6 +1,6 @@
 """A stand-in for the cloud: the auth service, the API of sessions and a session's proxy, in one HTTP server.
 
-It is strict where the contract is (tokens once, timestamps, credit), and a test can make it fail in every way that is named.
+It is as strict as the contract (tokens once, timestamps, credit); a test can make it fail in the ways that it names.
 """
 
 from __future__ import annotations

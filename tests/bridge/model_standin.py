@@ -33,7 +33,7 @@ class Model:
         body = await request.read()
         self.seen.append((request.method, request.raw_path, dict(request.headers), body))
         match request.method, request.path:
-            case ("GET" | "HEAD"), "/api/version":
+            case (("GET" | "HEAD"), "/api/version"):
                 return web.json_response({"version": "0.0.0"})
             case "POST", "/api/chat":
                 return await self.stream(request, "application/x-ndjson", '{{"message":{{"content":"{}"}}}}\n')

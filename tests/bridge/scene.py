@@ -48,7 +48,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def bridging(cloud: Cloud, model: Model | str, *, login: Login | None = None, **more: Any) -> AsyncIterator[Scene]:
+async def bridging(
+    cloud: Cloud, model: Model | str, *, login: Login | None = None, **more: Any
+) -> AsyncIterator[Scene]:
     """`more` is of Settings; a wish may be given."""
     notices: list[Notice] = []
     settings = Settings(**{"to": cloud.base, "wish": Wish(), **more})

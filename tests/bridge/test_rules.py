@@ -169,7 +169,14 @@ def test_addresses(text: str, near: bool, expected: str) -> None:
 
 
 def test_words() -> None:
-    assert [span(s) for s in (0, 59.9, 60, 3600, 7500, 90000)] == ["0 s", "59 s", "1 min", "1 h 0 min", "2 h 5 min", "1 d 1 h"]
+    assert [span(s) for s in (0, 59.9, 60, 3600, 7500, 90000)] == [
+        "0 s",
+        "59 s",
+        "1 min",
+        "1 h 0 min",
+        "2 h 5 min",
+        "1 d 1 h",
+    ]
     assert [size(n) for n in (0, 999, 1500, 20_000_000, 999_600, 10**13)] == [
         "0 B", "999 B", "1.5 kB", "20 MB", "1.0 MB", "10000 GB",
     ]  # fmt: skip
@@ -180,5 +187,7 @@ def test_words() -> None:
         ("carried", "1 request, 0 B in, 0 B out"),
     ]
     full = Status(0.0, Way.NONE, "m", False, "s", "t", "d", 2, 1, 0, 0, "why", 5.0)
-    assert [label for label, _ in rows(full, 2.0)] == "in use|model|session|tunnel|door|carried|next|last".split("|")
+    assert [label for label, _ in rows(full, 2.0)] == [
+        "in use", "model", "session", "tunnel", "door", "carried", "next", "last",
+    ]  # fmt: skip
     assert ("next", "the cloud again in 3 s") in rows(full, 2.0)
