@@ -70,13 +70,13 @@ class Api:
         except (KeyError, TypeError):
             raise Failed(f"{self._url} answered with something that is no session") from None
 
-    async def is_live(self) -> bool:
-        """Whether somebody has started a session that is still there."""
-        data = (await self._ask("GET", "sessions")).data
-        found = data.get("sessions", []) if isinstance(data, dict) else data
-        if not isinstance(found, list):
-            raise Failed(f"{self._url} answered with something that is no list of sessions")
-        return any(isinstance(one, dict) and one.get("live") for one in found)
+    async def live(self) -> str | None:
+        """The id of the session that is there now, if somebody has started one."""
+        data = (await self._ask("GET", "sessions?live=true")).data
+        try:
+            return next((str(one["sessionId"]) for one in data["sessions"] if one["live"]), None)
+        except (KeyError, TypeError):
+            raise Failed(f"{self._url} answered with something that is no list of sessions") from None
 
     async def token(self, session: Session) -> SessionToken:
         """A fresh one for the desktop's side."""

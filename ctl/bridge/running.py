@@ -27,8 +27,9 @@ from ctl.core.errors import AuthFailed, TakenOver, Unreachable
 
 LOOK_SECONDS = 2.0
 GOODBYE_SECONDS = 3.0
-LIVE_SECONDS = 10.0
+LIVE_SECONDS = 5.0
 """How often it is asked whether a session has been started, after the last one was ended."""
+LAG_SECONDS = 60.0
 STEADY_SECONDS = 10.0
 """A connection that lasts less counts as an attempt that failed."""
 
@@ -145,13 +146,13 @@ class Bridge:
 
     async def _keep_cloud(self) -> None:
         """Connect, again and again. Ends by being cancelled, or with what makes another try senseless."""
-        wait_for_one = False
+        ended = ""
         try:
             while True:
                 try:
-                    if wait_for_one:
-                        await self._until_live()
-                    wait_for_one = await self._connection()
+                    if ended:
+                        await self._until_live(ended)
+                    ended = await self._connection()
                 except Failed as error:
                     if isinstance(error, Distrusted) and not self._had:
                         raise Unreachable(error.message, hint="--ca FILE names a private authority") from error
@@ -161,8 +162,8 @@ class Bridge:
             self.status.next_attempt, self.status.session = None, ""
             self._state = order.after(self._state, Event.LEFT)
 
-    async def _connection(self) -> bool:
-        """One of them, from beginning to end: whether the session itself has ended.
+    async def _connection(self) -> str:
+        """One of them, from beginning to end. The session's id, if the session itself has ended.
 
         Raises Failed if it came to nothing, and TakenOver.
         """
@@ -180,16 +181,23 @@ class Bridge:
             text = f"{closing.message}; connecting again when one is started"
             self._tell(Notice("ended", text, {"reason": closing.message}))
             self._happened(Event.LEFT)
-            return True
+            return session.id
         if time.monotonic() - began < STEADY_SECONDS:
             raise Closed(closing)
         self._happened(Event.LEFT)
         await self._wait(Closed(closing))
-        return False
+        return ""
 
-    async def _until_live(self) -> None:
-        """Who ended a session does not want it back at once: wait until somebody starts one. Raises Failed."""
-        while not await self._api.is_live():
+    async def _until_live(self, ended: str) -> None:
+        """Who ended a session does not want it back at once: wait until somebody starts one. Raises Failed.
+
+        The record may lag behind; a session that is still in it after a while is there again, restarted.
+        """
+        began = time.monotonic()
+        while True:
+            found = await self._api.live()
+            if found and (found != ended or time.monotonic() - began > LAG_SECONDS):
+                return
             await asyncio.sleep(LIVE_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311
 
     async def _wait(self, error: Failed) -> None:

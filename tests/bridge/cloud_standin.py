@@ -118,6 +118,10 @@ class Cloud:
     clock: float = 0.0
     """How far this server's clock is ahead."""
     live: bool = True
+    recorded: str = "s1"
+    """The session that is in the list while it is live."""
+    silent: bool = False
+    """Answers no pings."""
     refuses: dict[str, int] = field(default_factory=dict)
     """Path → status, until it is taken away."""
     close_with: int | None = None
@@ -165,7 +169,7 @@ class Cloud:
                 self.live = True
                 return self.say({"endpoint": self.base, "sessionId": "s1", "name": "ada", "token": "", "expiresAt": 0})
             case ["GET", "/api/streaming/sessions"]:
-                return self.say({"sessions": [{"sessionId": "s1", "live": self.live}]})
+                return self.say({"sessions": [{"sessionId": self.recorded, "live": self.live}], "next": None})
             case ["POST", "/api/streaming/s1/token"]:
                 assert body == {"role": "desktop"}
                 fresh = uuid.uuid4().hex
@@ -199,7 +203,7 @@ class Cloud:
     # --- the proxy ---
 
     async def desktop(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(max_msg_size=2**20)
+        socket = web.WebSocketResponse(max_msg_size=2**20, autoping=not self.silent)
         await socket.prepare(request)
         first = decode((await socket.receive()).data)
         if code := self.close_with or self.fault(first):
@@ -213,7 +217,7 @@ class Cloud:
         try:
             async for message in socket:
                 if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    break
+                    continue
                 frame = decode(message.data)
                 if isinstance(frame, Auth):
                     assert not self.fault(frame)

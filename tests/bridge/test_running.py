@@ -79,13 +79,43 @@ def test_another_desktop_takes_over() -> None:
 def test_a_session_that_was_ended_is_not_brought_back_by_us() -> None:
     async def work() -> None:
         async with cloud_server() as cloud, model_server() as model, bridging(cloud, model) as scene:
-            await cloud.there.wait()
-            cloud.live = False
-            await cloud.close(Close.GOING_AWAY)
+            await scene.until(lambda: scene.ways() == ["local", "cloud"])
+            await cloud.close(Close.GOING_AWAY)  # it stays in the record for a moment
             await scene.until(lambda: count(cloud, "GET /api/streaming/sessions") > 2)
+            cloud.live = False
+            await scene.until(lambda: count(cloud, "GET /api/streaming/sessions") > 5)
             assert count(cloud, "POST /api/streaming/create") == 1 and "ended" in scene.kinds()
-            cloud.live = True  # somebody starts one
+            cloud.live, cloud.recorded = True, "s2"  # somebody starts one
             await scene.until(lambda: scene.ways() == ["local", "cloud", "local", "cloud"])
+
+    run(work)
+
+
+def test_a_session_that_was_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctl.bridge.running.LAG_SECONDS", 0.5)
+
+    async def work() -> None:
+        async with cloud_server() as cloud, model_server() as model, bridging(cloud, model) as scene:
+            await scene.until(lambda: scene.ways() == ["local", "cloud"])
+            await cloud.close(Close.GOING_AWAY)
+            await scene.until(lambda: scene.ways() == ["local", "cloud", "local", "cloud"])
+
+    run(work)
+
+
+def test_a_proxy_that_says_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctl.bridge.cloud.HEARTBEAT", 0.2)
+
+    async def work() -> None:
+        async with (
+            cloud_server(Cloud(silent=True)) as cloud,
+            model_server() as model,
+            bridging(cloud, model) as scene,
+        ):
+            await scene.until(lambda: "waiting" in scene.kinds())
+            assert scene.bridge.status.last_error == "the connection was cut"
+            cloud.silent = False
+            await scene.until(lambda: scene.kinds().count("connected") > 1)
 
     run(work)
 
