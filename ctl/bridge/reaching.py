@@ -18,6 +18,7 @@ import aiohttp
 from ctl.bridge.near import is_loopback, is_near
 from ctl.core.errors import InvalidFile, UsageError
 
+LIKE = "like https://ai.example.com"
 PATIENCE = aiohttp.ClientTimeout(total=30, sock_connect=10)
 
 
@@ -57,13 +58,15 @@ def address(text: str, what: str, *, near: bool = False) -> str:
     Raises UsageError.
     """
     full = text if "://" in text else f"https://{text}"
+    # What has an @ may hold a password, and is not shown.
+    wrong = UsageError(f"{what}: {text!r} is no address" if "@" not in text else f"{what} has a user", hint=LIKE)
     try:
         parts = urlsplit(full)
         _ = parts.port
     except ValueError as error:
-        raise UsageError(f"{what}: {text!r} is no address", hint="like https://ai.example.com") from error
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None:
-        raise UsageError(f"{what}: {text!r} is no address", hint="like https://ai.example.com")
+        raise wrong from error
+    if parts.scheme not in ("https", "http") or not parts.hostname or "@" in text:
+        raise wrong
     if parts.path.rstrip("/") or parts.query or parts.fragment:
         raise UsageError(f"{what}: {text!r} has a path", hint=f"{parts.scheme}://{parts.netloc}, without what follows")
     secure = parts.scheme == "https" or (is_near if near else is_loopback)(parts.hostname)

@@ -10,9 +10,10 @@ import json
 import ssl
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
@@ -112,6 +113,10 @@ class Exchange:
 @dataclass
 class Cloud:
     base: str = ""
+    endpoint: str = ""
+    """Of the session; this server's own proxy without it."""
+    sign: Callable[[str, float], str] | None = None
+    """Role and end → a session token, for a real proxy."""
     password: str = PASSWORD
     access_seconds: float = 600
     session_seconds: float = 600
@@ -167,14 +172,23 @@ class Cloud:
         match what.split():
             case ["POST", "/api/streaming/create"]:
                 self.live = True
-                return self.say({"endpoint": self.base, "sessionId": "s1", "name": "ada", "token": "", "expiresAt": 0})
+                return self.say(
+                    {
+                        "endpoint": self.endpoint or self.base,
+                        "sessionId": "s1",
+                        "name": "ada",
+                        "token": "",
+                        "expiresAt": 0,
+                    }
+                )
             case ["GET", "/api/streaming/sessions"]:
                 return self.say({"sessions": [{"sessionId": self.recorded, "live": self.live}], "next": None})
             case ["POST", "/api/streaming/s1/token"]:
                 assert body == {"role": "desktop"}
-                fresh = uuid.uuid4().hex
+                until = int(self.now() + self.session_seconds)
+                fresh = self.sign("desktop", until) if self.sign else uuid.uuid4().hex
                 self.good.add(fresh)
-                return self.say({"token": fresh, "expiresAt": int(self.now() + self.session_seconds)})
+                return self.say({"token": fresh, "expiresAt": datetime.fromtimestamp(until, UTC).isoformat()})
             case ["PUT", "/api/streaming/s1/tunnel"]:
                 self.tunnels.append(body["url"])
                 return self.say({})

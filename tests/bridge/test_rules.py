@@ -153,7 +153,7 @@ def test_no_page_of_the_web_comes_in_at_the_local_door(host: str, origin: str, e
         ("http://192.168.1.5", False, "not encrypted"),
         ("http://ai.example.com", True, "not encrypted"),
         ("https://ai.example.com/v1", False, "has a path"),
-        ("https://me:secret@ai.example.com", False, "no address"),
+        ("https://me:secret@ai.example.com", False, "^--to has a user$"),
         ("ftp://ai.example.com", False, "no address"),
         ("https://", False, "no address"),
         ("https://[", False, "no address"),
