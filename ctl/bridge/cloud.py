@@ -164,14 +164,19 @@ def _auth(session: Session, token: SessionToken) -> str:
 
 
 async def _renew(socket: aiohttp.ClientWebSocketResponse, api: Api, session: Session, token: SessionToken) -> None:
-    """Before the token ends, show a fresh one. What fails is tried again until the proxy closes the connection."""
+    """Before the token ends, show a fresh one. What fails is tried again until the proxy closes the connection.
+
+    A refused login is not: the next connection will meet it, and too many of them lock an account.
+    """
     wait = token.left - min(SPARE, token.left / 2)
     while True:
         await asyncio.sleep(max(wait, 1.0))
         try:
             token = await api.token(session)
             await socket.send_str(_auth(session, token))
-        except (Failed, AuthFailed, ConnectionError, RuntimeError):
+        except AuthFailed:
+            return
+        except (Failed, ConnectionError, RuntimeError):
             wait = HURRY
         else:
             wait = token.left - min(SPARE, token.left / 2)

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from types import NoneType
 
 import aiohttp
 
@@ -158,7 +157,10 @@ class Link:
             raise Gone from error
 
     async def serve(self) -> int | None:
-        """Until the connection is closed: with which code. The reader never waits for anything but messages."""
+        """Until the connection is closed: with which code. Raises Failed if we had to close it.
+
+        The reader never waits for anything but messages.
+        """
         try:
             async for message in self._socket:
                 if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
@@ -167,7 +169,7 @@ class Link:
                     self._take(decode(message.data))
                 except ProtocolError as error:
                     await self._socket.close(code=Close.PROTOCOL, message=error.code.encode())
-                    self._status.last_error = f"the proxy broke the protocol: {error.message}"
+                    raise Failed(f"the proxy broke the protocol: {error.message}") from error
             return self._socket.close_code
         finally:
             await self.stop()
@@ -214,6 +216,8 @@ class Link:
         self._tasks.discard(task)
         if self._streams.pop(number, None):
             self._status.active -= 1
-        if task.cancelled() or isinstance(task.exception(), Gone | NoneType):
-            return
-        raise RuntimeError(f"stream {number}") from task.exception()
+        error = None if task.cancelled() else task.exception()
+        if error and not isinstance(error, Gone):
+            self._status.last_error = f"a fault in the bridge: {type(error).__name__}: {error}"
+            if number:
+                self._start(self.send(Error(number, "bridge_fault", type(error).__name__)))

@@ -151,6 +151,7 @@ class Bridge:
             while True:
                 try:
                     if ended:
+                        self.status.session = "none; waiting until one is started"
                         await self._until_live(ended)
                     ended = await self._connection()
                 except Failed as error:
@@ -253,8 +254,12 @@ class Bridge:
         while True:
             try:
                 self._session = self._session or await self._api.session()
-                return await self._api.put_tunnel(self._session, url)
-            except (Failed, AuthFailed) as error:
+                await self._api.put_tunnel(self._session, url)
+                return
+            except AuthFailed as error:
+                self.status.last_error = error.message
+                return
+            except Failed as error:
                 failures += 1
                 self.status.last_error = error.message
                 await asyncio.sleep(retry.delay(failures, random.random()))  # noqa: S311

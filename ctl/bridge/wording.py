@@ -45,7 +45,7 @@ class Status:
 
 
 def rows(status: Status, now: float) -> list[tuple[str, str]]:
-    """Label and text of each line; no label is longer than seven characters."""
+    """Label and text of each line."""
     found = [
         ("in use", f"{WAYS[status.way]}, since {span(now - status.since)}"),
         ("model", f"{status.local}{'' if status.local_answers else ' does not answer'}"),
@@ -60,7 +60,7 @@ def rows(status: Status, now: float) -> list[tuple[str, str]]:
     if status.next_attempt is not None:
         found.append(("next", f"the cloud again in {span(max(0.0, status.next_attempt - now))}"))
     if status.last_error:
-        found.append(("last", status.last_error))
+        found.append(("last error", status.last_error))
     return found
 
 

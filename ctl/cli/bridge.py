@@ -61,7 +61,7 @@ def bridge(
                 wish=Wish(prefer_local=prefer_local, tunnel=ngrok),
                 door=bridging.door(listen) if listen else None,
                 ngrok=bridging.found_ngrok() if ngrok else "",
-                environment=supplied,
+                environment=bridging.for_ngrok(supplied),
             ),
             api=address(api, "--api") if api else bridging.api_of(portal),
             local=address(ollama, "--ollama", near=True),

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import json as json_module
 import logging
+import os
 import shutil
 import signal
 import ssl
@@ -80,6 +81,13 @@ def found_ngrok() -> str:
             "ngrok is not installed on this machine", hint="https://ngrok.com/download, or without --ngrok"
         )
     return program
+
+
+def for_ngrok(supplied: Mapping[str, str]) -> dict[str, str]:
+    """Its environment: this program's, without what is nobody else's business, and the account's token."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CTL_")}
+    token = supplied.get("NGROK_AUTHTOKEN")
+    return {**kept, "NGROK_AUTHTOKEN": token} if token else kept
 
 
 def credentials(email: str, command: str, supplied: Mapping[str, str]) -> Credentials:
@@ -173,6 +181,6 @@ def drawn(status: Status, now: float) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in rows(status, now):
-        style = STYLES[status.way] if label == "in use" else "yellow" if label == "last" else ""
+        style = STYLES[status.way] if label == "in use" else "yellow" if label == "last error" else ""
         table.add_row(label, Text(text, style))
     return table

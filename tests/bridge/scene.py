@@ -21,7 +21,7 @@ from ctl.bridge.running import Bridge, Settings
 from ctl.bridge.wording import Notice
 from ctl.core.secret import Secret
 
-LIMIT = 60
+LIMIT = 20
 """Seconds after which a test that hangs has failed."""
 
 

@@ -188,6 +188,6 @@ def test_words() -> None:
     ]
     full = Status(0.0, Way.NONE, "m", False, "s", "t", "d", 2, 1, 0, 0, "why", 5.0)
     assert [label for label, _ in rows(full, 2.0)] == [
-        "in use", "model", "session", "tunnel", "door", "carried", "next", "last",
+        "in use", "model", "session", "tunnel", "door", "carried", "next", "last error",
     ]  # fmt: skip
     assert ("next", "the cloud again in 3 s") in rows(full, 2.0)

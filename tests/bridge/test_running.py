@@ -369,3 +369,25 @@ def test_an_agent_that_is_refused(tmp_path: Path) -> None:
             assert scene.ways() == ["local"] and cloud.tunnels == []
 
     run(work)
+
+
+def test_a_refused_login_is_not_tried_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctl.bridge.cloud.HURRY", 0.05)
+
+    async def work() -> None:
+        async with (
+            cloud_server(Cloud(session_seconds=2.0, access_seconds=1.0)) as cloud,
+            model_server() as model,
+            bridging(cloud, model) as scene,
+        ):
+            await scene.until(lambda: cloud.socket)
+            cloud.password, cloud.refresh = "another-password", "another"
+            logins = count(cloud, "POST /auth/login")
+            await scene.until(lambda: count(cloud, "POST /auth/login") > logins)
+            await asyncio.sleep(0.5)
+            assert count(cloud, "POST /auth/login") == logins + 1  # more would lock the account
+            await cloud.close(Close.EXPIRED)
+            with pytest.raises(AuthFailed, match="was refused"):
+                await scene.task
+
+    run(work)

@@ -374,7 +374,9 @@ def test_a_deploy_tells_what_failed_and_could(ctl: Ctl) -> None:
 HEAVY = ("fabric", "paramiko", "docker", "cryptography", "jinja2", "yaml", "aiohttp", "jwt")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["deploy", "--help"], ["lab", "--help"], ["bridge", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["deploy", "--help"], ["lab", "--help"], ["bridge", "--help"]]
+)
 def test_help_and_version_import_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys; from ctl.__main__ import run; code = run(sys.argv[1:]); "
