@@ -45,4 +45,4 @@ def test_a_lock_has_a_hash_for_everything_and_names_no_index(folder: Path, name:
 def test_an_image_is_pinned_and_not_roots(folder: Path) -> None:
     text = (folder / "Dockerfile").read_text()
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"python:3.13-slim-trixie"}
-    assert re.search(r"^USER app$", text, re.MULTILINE) and "--require-hashes" in text
+    assert re.search(r"^USER (?!root|0)\S+$", text, re.MULTILINE) and "--require-hashes" in text
