@@ -115,7 +115,8 @@ class Users:
     async def api(self, call: Call) -> None:
         """The API service, by its key; nobody while it is not known what is there."""
         scheme, _, key = call.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), self.settings.manager_key.encode()):
+        known = hmac.compare_digest(key.strip().encode(), self.settings.manager_key.encode())
+        if scheme.lower() != "bearer" or not known:
             raise Problem(401, "invalid_key", "The manager's key is missing or wrong.")
         if not self.adopted:
             raise Problem(503, "not_ready", "It is not known yet which sessions there are.", retry_after=RETRY_SECONDS)
@@ -127,9 +128,8 @@ class Users:
         return Reply(Begun(session.id, session.name, session.created))
 
     async def get_sessions(self, call: Call) -> Reply:
-        return Reply(
-            AllSessions([listed(live) for live in self.sessions.live.values()], [over(one) for one in self.sessions.ended])
-        )
+        live, ended = self.sessions.live.values(), self.sessions.ended
+        return Reply(AllSessions([listed(one) for one in live], [over(one) for one in ended]))
 
     async def delete_session(self, call: Call) -> Reply:
         return Reply(over(await self.sessions.close(str(call.params["id"]), "asked")))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import docker
 import requests
@@ -119,7 +119,7 @@ class Engine:
     async def create(self, session: Session, image: str, session_key: str, portal: str) -> None:
         body = container_body(self.stack, session, image, session_key, portal)
         name = self.stack.container(session.name)
-        await self._call("create", lambda c: c.create_container_from_config(body, name))
+        await self._call("create", lambda c: c.create_container_from_config(body, name))  # type: ignore[no-untyped-call]
 
     async def start(self, name: str) -> None:
         await self._call("start", lambda c: c.start(self.stack.container(name)))
@@ -174,7 +174,7 @@ class Engine:
 
     def _client(self) -> docker.APIClient:
         """One for each thread: a session of requests is not made for several."""
-        client: Any = getattr(self._own, "client", None)
+        client: docker.APIClient | None = getattr(self._own, "client", None)
         if client is None:
             client = docker.APIClient(base_url=self._url, version="auto", timeout=TIMEOUT)
             client.trust_env = False

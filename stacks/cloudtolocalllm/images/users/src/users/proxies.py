@@ -1,4 +1,4 @@
-"""The proxies, asked as people reach them: through nginx, at a listener of its that only the stack's network may use."""
+"""The proxies, asked as people reach them: through nginx, at a listener that only the stack's network may use."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ class Proxies:
         await self._get(f"{name}/health", {})
 
     async def counters(self, name: str, session: str) -> Counters:
-        claims = {"sid": session, "role": "control", "until": int(self._now()) + TOKEN_SECONDS, "id": secrets.token_hex(8)}
+        until = int(self._now()) + TOKEN_SECONDS
+        claims = {"sid": session, "role": "control", "until": until, "id": secrets.token_hex(8)}
         key = session_key(self._key, session)
         token = URLSafeTimedSerializer(key, salt="session").dumps(claims)
         raw = await self._get(f"{name}/session", {"authorization": f"Bearer {token}"})

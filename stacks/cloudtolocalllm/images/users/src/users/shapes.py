@@ -101,7 +101,7 @@ def container_body(stack: Stack, session: Session, image: str, session_key: str,
         "User": "1001:1001",
         "Env": [f"SESSION_ID={session.id}", f"SESSION_KEY={session_key}", f"PORTAL_ORIGIN={portal}"],
         "Labels": stack.labels(session),
-        # Asked through nginx, as people reach it; a process for it in each container would cost more than the proxy does.
+        # Asked through nginx, as people reach it; a process for it in each container would cost more.
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "NetworkMode": network,
