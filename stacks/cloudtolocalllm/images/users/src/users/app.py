@@ -84,6 +84,7 @@ class Users:
         )
         self.proxies = Proxies(settings.door_url, settings.streaming_key)
         self.sessions = Sessions(settings, self.engine, self.proxies, metrics)
+        self.watch = Watch(self.sessions)
         metrics.of(self.sessions.live.values)
         self.adopted = False
         self.draining = False
@@ -108,7 +109,7 @@ class Users:
             except EngineError as error:
                 log.warning("not ready", extra={"fields": {"why": str(error)}})
                 await asyncio.sleep(RETRY_SECONDS)
-        await asyncio.gather(*Watch(self.sessions).rounds())
+        await asyncio.gather(*self.watch.rounds())
 
     # --- who asks ------------------------------------------------------------
 

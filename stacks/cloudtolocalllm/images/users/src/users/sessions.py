@@ -31,7 +31,7 @@ STOP_SECONDS = 2
 POLL_SECONDS = 0.1
 OVERLAPS = 32
 """So many subnets may turn out to be somebody else's before it is given up."""
-KEPT = ("running", "restarting", "exited")
+KEPT = ("running", "restarting", "paused", "exited")
 """States of containers that are taken up. One that was created and not started is the rest of a start that failed."""
 REMEMBERED = 1000
 """Ended sessions whose reason is told."""

@@ -1,0 +1,328 @@
+"""The manager's work on the real Docker engine, through the real HAProxy and a real nginx."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from world import Running, Site, until
+
+from users.app import Users
+from users.metrics import Metrics
+from users.settings import from_environment
+
+
+def connects(container: Any, host: str, port: int) -> bool:
+    """Whether a connection can be opened from inside a container."""
+    code = f"import socket; socket.create_connection(({host!r}, {port}), 1)"
+    return bool(container.exec_run(["python3", "-c", code]).exit_code == 0)
+
+
+def address(container: Any, network: str) -> str:
+    container.reload()
+    return str(container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"])
+
+
+def test_a_session_from_its_beginning_to_its_end(site: Site, manager: Running) -> None:
+    begun = manager.begin("ada-k3x9ab")
+    assert len(begun["sessionId"]) == 26 and begun["name"] == "ada-k3x9ab" and abs(begun["created"] - time.time()) < 60
+    given = site.container("ada-k3x9ab").attrs
+    host = given["HostConfig"]
+    assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"] and not host["Privileged"]
+    assert host["Memory"] == host["MemorySwap"] == 512 * 2**20 and host["NanoCpus"] == 5 * 10**8 and host["PidsLimit"] == 64
+    assert host["SecurityOpt"] == ["no-new-privileges:true"] and host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert not given["Mounts"] and not host["Binds"] and host["LogConfig"]["Config"] == {"max-size": "1m", "max-file": "2"}
+    assert given["Config"]["User"] == "1001:1001" and list(given["NetworkSettings"]["Networks"]) == [f"{site.stack}-user-ada-k3x9ab"]
+    assert {name.removeprefix(site.stack): value for name, value in given["Config"]["Labels"].items() if site.stack in name} == {
+        ".proxy": "ada-k3x9ab",
+        ".session": begun["sessionId"],
+        ".user": "auth|ada-k3x9ab",
+        ".created": str(begun["created"]),
+    }
+    (network,) = site.networks()
+    assert network.name == f"{site.stack}-user-ada-k3x9ab" and network.attrs["Internal"]
+    assert network.attrs["IPAM"]["Config"][0]["Subnet"].endswith("/28")
+    over = manager.end(begun["sessionId"])
+    assert over.status_code == 200
+    told = over.json()
+    assert told["reason"] == "asked" and told["counters"]["bytesOut"] == 2000 and told["ended"] >= begun["created"]
+    assert not site.containers() and not site.networks()
+    listed = manager.all()
+    assert not listed["sessions"] and [one["sessionId"] for one in listed["ended"]] == [begun["sessionId"]]
+    assert manager.end(begun["sessionId"]).status_code == 404
+
+
+def test_a_users_session_is_given_again(site: Site, manager: Running) -> None:
+    assert manager.begin("ada") == manager.begin("ada")
+    assert manager.put("ada", user="somebody else").status_code == 409
+    assert len(site.containers()) == 1
+
+
+def test_many_at_once_for_one_user_get_one_container(site: Site, manager: Running) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        begun = list(pool.map(lambda _: manager.begin("ada"), range(12)))
+    assert len({one["sessionId"] for one in begun}) == 1
+    assert len(site.containers()) == len(site.networks()) == 1
+
+
+def test_many_users_at_once(site: Site, manager: Running) -> None:
+    names = [f"user-{number}" for number in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        begun = list(pool.map(manager.begin, names))
+    assert len({one["sessionId"] for one in begun}) == 20
+    assert len(site.containers()) == 20
+    assert len({network.attrs["IPAM"]["Config"][0]["Subnet"] for network in site.networks()}) == 20
+    with ThreadPoolExecutor(20) as pool:
+        assert {over.status_code for over in pool.map(lambda one: manager.end(one["sessionId"]), begun)} == {200}
+    assert not site.containers() and not site.networks()
+
+
+def test_users_cannot_reach_each_other_nor_the_host(site: Site, manager: Running) -> None:
+    manager.begin("ada")
+    manager.begin("bob")
+    ada, bob = site.container("ada"), site.container("bob")
+    its = address(bob, f"{site.stack}-user-bob")
+    nginx = site.engine.containers.get(f"{site.stack}-nginx-1")
+    assert connects(ada, "127.0.0.1", 3001) and connects(bob, its, 3001), "the means of this test work"
+    with_nginx = address(nginx, f"{site.stack}-user-ada")
+    assert connects(ada, with_nginx, 8081), "and its own network does"
+    front = address(nginx, site.front.name)
+    gateway = its.rsplit(".", 1)[0] + f".{int(its.rsplit('.', 1)[1]) // 16 * 16 + 1}"
+    for host in (its, "bob.proxy", f"{site.stack}-proxy-bob", address(nginx, f"{site.stack}-user-bob"), front, gateway):
+        for port in (3001, 8081):
+            assert not connects(ada, host, port), (host, port)
+    # Something that listens on every address of the host: HAProxy's place would be one such.
+    own = address(ada, f"{site.stack}-user-ada")
+    bridge = own.rsplit(".", 1)[0] + f".{int(own.rsplit('.', 1)[1]) // 16 * 16 + 1}"
+    host = site.engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    with __import__("socket").create_server(("0.0.0.0", 0)) as listening:
+        for where in (bridge, host):
+            assert not connects(ada, where, listening.getsockname()[1])
+
+
+def test_what_nobody_uses_is_removed(site: Site) -> None:
+    """The clock goes on by ten minutes and a second; a session that was used since stays."""
+
+    async def pass_time() -> None:
+        users = Users(from_environment(site.variables()), Metrics())
+        ahead = 0.0
+        users.sessions.now = lambda: time.time() + ahead
+        async with users.running():
+            while not users.adopted:
+                await asyncio.sleep(0.05)
+            first = await users.sessions.open("auth|ada", "ada")
+            watch = users.watch
+            await watch.health()
+            await watch.sweep()
+            ahead = 590
+            await watch.sweep()
+            assert users.sessions.find(first.id), "too early"
+            ahead = 601
+            second = await users.sessions.open("auth|bob", "bob")
+            await watch.health()
+            bob = users.sessions.find(second.id)
+            assert bob and bob.counters
+            bob.counters.last_activity += 601
+            await watch.sweep()
+            assert not users.sessions.find(first.id) and users.sessions.find(second.id)
+            assert [(one.session, one.reason) for one in users.sessions.ended] == [(first, "idle")]
+            assert b'users_sessions_ended_total{reason="idle"} 1.0' in users.metrics.text()
+
+    asyncio.run(pass_time())
+    assert [one.name for one in site.containers()] == [f"{site.stack}-proxy-bob"]
+    assert [one.name for one in site.networks()] == [f"{site.stack}-user-bob"]
+
+
+def test_who_was_used_while_it_was_looked_at_stays(site: Site) -> None:
+    """The last look, with the name held, decides."""
+
+    async def look() -> None:
+        users = Users(from_environment(site.variables()), Metrics())
+        async with users.running():
+            while not users.adopted:
+                await asyncio.sleep(0.05)
+            session = await users.sessions.open("auth|ada", "ada")
+            await users.watch.health()
+            live = users.sessions.find(session.id)
+            assert live and live.counters
+            live.counters.last_activity -= 700
+            assert users.watch.idle(live)
+            await users.watch.sweep()
+            assert users.sessions.find(session.id)
+
+    asyncio.run(look())
+
+
+def test_a_manager_that_was_killed_finds_its_sessions_again(site: Site, manager: Running) -> None:
+    ada, bob = manager.begin("ada"), manager.begin("bob")
+    manager.kill()
+    os.kill(site.container("bob").attrs["State"]["Pid"], signal.SIGKILL)
+    site.container("bob").kill()
+    again = site.start()
+    assert {one["sessionId"] for one in again.all()["sessions"]} == {ada["sessionId"], bob["sessionId"]}
+    assert again.begin("ada") == ada and again.begin("bob") == bob
+    assert again.end(ada["sessionId"]).status_code == again.end(bob["sessionId"]).status_code == 200
+    assert not site.containers() and not site.networks()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_manager_killed_at_any_moment_leaves_nothing(site: Site, seed: int) -> None:
+    chance = random.Random(seed)
+    manager = site.start()
+    staying = manager.begin("stay")
+    ending = manager.begin("ends")
+
+    def work() -> None:
+        with ThreadPoolExecutor(5) as pool:
+            for name in ("a", "b", "c", "d"):
+                pool.submit(manager.put, name)
+            pool.submit(manager.end, ending["sessionId"])
+
+    working = threading.Thread(target=work)
+    working.start()
+    time.sleep(chance.uniform(0.02, 2.5))
+    manager.kill()
+    working.join()
+    again = site.start(SWEEP_SECONDS="1")
+    listed = {one["name"]: one["sessionId"] for one in again.all()["sessions"]}
+    assert listed["stay"] == staying["sessionId"]
+
+    def settled() -> bool:
+        names = {f"{site.stack}-proxy-{name}" for name in listed}
+        networks = {f"{site.stack}-user-{name}" for name in listed}
+        there = site.containers()
+        return (
+            {one.name for one in there} == names
+            and all(one.status == "running" for one in there)
+            and {one.name for one in site.networks()} == networks
+        )
+
+    until(settled, f"only what is listed: {sorted(listed)}", 15)
+    for name in ("a", "b", "c", "d"):
+        again.begin(name)
+
+
+def test_what_a_crash_left_is_swept(site: Site) -> None:
+    """A network without a container, a container that was never started; what is not ours stays."""
+    label = {f"{site.stack}.proxy": "left"}
+    site.engine.networks.create(f"{site.stack}-user-left", labels=label, internal=True)
+    site.engine.containers.create(site.proxy_image, name=f"{site.stack}-proxy-half", labels={f"{site.stack}.proxy": "half"})
+    manager = site.start(SWEEP_SECONDS="1")
+    assert not site.containers() and not site.networks()
+    site.engine.networks.create(f"{site.stack}-user-later", labels=label, internal=True)
+    until(lambda: not site.networks(), "the sweep", 20)
+    assert site.front.name in {one.name for one in site.engine.networks.list()}
+    assert manager.all()["sessions"] == []
+
+
+def test_what_is_left_under_a_name_is_in_nobodys_way(site: Site, manager: Running) -> None:
+    label = {f"{site.stack}.proxy": "ada"}
+    site.engine.networks.create(f"{site.stack}-user-ada", labels=label, internal=True)
+    site.engine.containers.create(site.proxy_image, name=f"{site.stack}-proxy-ada", labels=label)
+    manager.begin("ada")
+    assert len(site.containers()) == len(site.networks()) == 1
+
+
+def test_nginx_is_joined_again_after_it_was_made_anew(site: Site) -> None:
+    manager = site.start(DOOR_SECONDS="1")
+    begun = manager.begin("ada")
+    site.engine.containers.get(f"{site.stack}-nginx-1").remove(force=True)
+    door = site.open_door()
+
+    def joined() -> bool:
+        door.reload()
+        return f"{site.stack}-user-ada" in door.attrs["NetworkSettings"]["Networks"]
+
+    until(joined, "nginx on the user's network", 20)
+    assert manager.begin("ada") == begun, "and asked through it, the proxy answers"
+
+
+def test_a_killed_proxy_comes_back_as_the_same_session(site: Site) -> None:
+    manager = site.start(SWEEP_SECONDS="1")
+    begun = manager.begin("ada")
+    before = site.container("ada").attrs["State"]["StartedAt"]
+    os.kill(site.container("ada").attrs["State"]["Pid"], signal.SIGKILL)  # as the kernel does when memory is out
+    until(lambda: site.container("ada").attrs["State"]["StartedAt"] != before, "Docker starts it again", 20)
+    assert manager.begin("ada") == begun
+    site.container("ada").kill()  # after which Docker leaves it alone
+    until(lambda: site.container("ada").status == "running", "the manager starts it again", 20)
+    assert manager.begin("ada") == begun
+
+
+def test_a_container_that_somebody_removed_is_a_session_that_has_ended(site: Site) -> None:
+    manager = site.start(SWEEP_SECONDS="1")
+    begun = manager.begin("ada")
+    site.container("ada").remove(force=True)
+    until(lambda: not site.networks(), "its network goes with it", 20)
+    until(lambda: manager.session("ada") is None, "the session has ended", 5)
+    (over,) = manager.all()["ended"]
+    assert (over["sessionId"], over["reason"]) == (begun["sessionId"], "lost")
+    assert manager.begin("ada")["sessionId"] != begun["sessionId"]
+
+
+def test_a_proxy_that_does_not_answer_is_started_again(site: Site) -> None:
+    manager = site.start(HEALTH_SECONDS="1")
+    begun = manager.begin("ada")
+    pid = site.container("ada").attrs["State"]["Pid"]
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: site.container("ada").attrs["State"]["Pid"] not in (0, pid), "another process", 60)
+    assert manager.begin("ada") == begun
+    until(lambda: (manager.session("ada") or {}).get("healthy"), "it is healthy", 20)
+    with manager.client() as client:
+        assert 'users_restarts_total{why="silent"} 1.0' in client.get("/metrics").text
+
+
+def test_without_docker_it_says_so_and_goes_on_when_it_is_back(site: Site, manager: Running) -> None:
+    begun = manager.begin("ada")
+    site.close_docker()
+    answer = manager.put("bob")
+    assert answer.status_code == 503 and answer.json()["error"]["code"] == "not_started"
+    later = site.start(wait=False)
+    until(lambda: later.log.read_text().count("not ready"), "it waits", 20)
+    assert not later.ready()
+    later.kill()
+    site.open_docker()
+    manager.begin("bob")
+    assert manager.begin("ada") == begun
+
+
+def test_what_is_wanted_has_to_be_a_user_and_a_name(manager: Running) -> None:
+    with manager.client() as client:
+        for wrong in ({"user": "x"}, {"user": "", "name": "a"}, {"user": "a\n", "name": "a"}, {"user": "a", "name": "A"},
+                      {"user": "a", "name": "a/../b"}, {"user": "a", "name": "a" * 41}, {"user": "a", "name": "a", "x": 1}):
+            assert client.put("/sessions", json=wrong).status_code == 422, wrong
+        client.headers["authorization"] = "Bearer wrong"
+        assert client.put("/sessions", json={"user": "a", "name": "a"}).status_code == 401
+        assert client.get("/sessions").status_code == client.delete("/sessions/x").status_code == 401
+
+
+def test_any_users_name_of_an_issuer_fits_into_a_label(site: Site, manager: Running) -> None:
+    odd = 'auth0|"\\ü€\U0001f600{}\','
+    assert manager.put("odd", user=odd).status_code == 200
+    assert site.container("odd").labels[f"{site.stack}.user"] == odd
+
+
+def test_prometheus_is_told_of_each_proxy(site: Site) -> None:
+    manager = site.start(HEALTH_SECONDS="1")
+    manager.begin("ada")
+    told = {
+        'users_proxy_cpu_seconds_total{proxy="ada"}', 'users_proxy_memory_bytes{proxy="ada"}',
+        'users_proxy_received_bytes_total{proxy="ada"}', 'users_proxy_latency_seconds{proxy="ada",quantile="0.95"} 0.002',
+        'users_proxy_out_bytes_total{proxy="ada"} 2000.0', 'users_proxy_clients{proxy="ada"} 2.0', "users_sessions 1.0",
+        'users_health_checks_total{result="ok"}', "users_start_seconds_count 1.0", 'users_docker_seconds_count{call="start"} 1.0',
+    }  # fmt: skip
+
+    def text() -> str:
+        with manager.client() as client:
+            return client.get("/metrics").text
+
+    until(lambda: all(line in text() for line in told), "all figures", 20)
+    memory = next(line for line in text().splitlines() if line.startswith("users_proxy_memory_bytes{"))
+    assert 2**20 < float(memory.split()[1]) < 512 * 2**20
