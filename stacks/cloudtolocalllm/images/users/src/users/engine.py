@@ -131,15 +131,19 @@ class Engine:
     async def remove(self, name: str) -> None:
         await self._gone("remove", lambda c: c.remove_container(self.stack.container(name), v=True, force=True))
 
-    async def usage(self, name: str) -> Usage:
+    async def usage(self, name: str) -> Usage | None:
+        """None where Docker cannot tell: it has stopped, or the host has no such figures."""
         found = await self._call(
             "stats", lambda c: c.stats(self.stack.container(name), stream=False, one_shot=True)
         )
-        memory, networks = found.get("memory_stats", {}), found.get("networks", {}).values()
-        cache = memory.get("stats", {}).get("total_inactive_file", memory.get("stats", {}).get("inactive_file", 0))
+        memory = found.get("memory_stats") or {}
+        if "usage" not in memory:
+            return None
+        details, networks = memory.get("stats", {}), found.get("networks", {}).values()
+        cache = details.get("total_inactive_file", details.get("inactive_file", 0))
         return Usage(
             cpu=found["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
-            memory=max(0, memory.get("usage", 0) - cache),
+            memory=max(0, memory["usage"] - cache),
             received=sum(one["rx_bytes"] for one in networks),
             sent=sum(one["tx_bytes"] for one in networks),
         )

@@ -1,0 +1,45 @@
+"""How long sessions take to start: `python bench/starts.py [AT_ONCE] [ROUNDS]`, on the tests' own site."""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from world import Running, Site  # noqa: E402
+
+
+def timed(manager: Running, name: str) -> float:
+    began = time.perf_counter()
+    manager.begin(name)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    at_once, rounds = (int(given) for given in (sys.argv[1:] + ["20", "3"][len(sys.argv) - 1 :]))
+    site = Site()
+    try:
+        manager = site.start()
+        for number in range(rounds):
+            with ThreadPoolExecutor(at_once) as pool:
+                seconds = sorted(pool.map(lambda one: timed(manager, f"b{number}-{one}"), range(at_once)))  # noqa: B023
+            p50, p95 = seconds[len(seconds) // 2], seconds[min(len(seconds) - 1, len(seconds) * 95 // 100)]
+            print(f"{at_once} at once: p50 {p50:.2f} s, p95 {p95:.2f} s, the last {seconds[-1]:.2f} s")
+            began = time.perf_counter()
+            with ThreadPoolExecutor(at_once) as pool:
+                list(pool.map(lambda one: manager.end(one["sessionId"]), manager.all()["sessions"]))
+            print(f"  ended in {time.perf_counter() - began:.2f} s")
+        with manager.client() as client:
+            lines = client.get("/metrics").text.splitlines()
+        for call in ("doors", "create_network", "join", "create", "start", "stop", "remove", "part", "remove_network"):
+            told = [float(line.split()[1]) for line in lines if line.startswith("users_docker_seconds_") and f'call="{call}"}}' in line]
+            print(f"  {call}: {told[1] / told[0] * 1000:.0f} ms on average")
+    finally:
+        site.close()
+
+
+if __name__ == "__main__":
+    main()

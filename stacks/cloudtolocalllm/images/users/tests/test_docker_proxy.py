@@ -1,0 +1,279 @@
+"""What HAProxy lets through to the real Docker engine, with the list that ctl renders, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from world import PORTAL, Site
+
+from users.proxies import new_id, session_key
+from users.shapes import Session, Stack, container_body
+
+BY_HAPROXY = (b"Request forbidden by administrative rules", b"Your browser sent an invalid request")
+
+
+@dataclass
+class Docker:
+    """HAProxy, spoken to letter by letter: no client is between that would mend what is sent."""
+
+    site: Site
+
+    def send(self, raw: bytes) -> tuple[int, bytes]:
+        with socket.create_connection(("127.0.0.1", self.site.docker_port), 15) as line:
+            line.sendall(raw)
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                piece = line.recv(65536)
+                if not piece:
+                    break
+                answer += piece
+            found = re.match(rb"HTTP/1\.[01] (\d+)", answer)
+            if found is None:
+                return 0, answer
+            length = re.search(rb"content-length: *(\d+)", answer, re.IGNORECASE)
+            while length and len(answer.partition(b"\r\n\r\n")[2]) < int(length[1]):
+                piece = line.recv(65536)
+                if not piece:
+                    break
+                answer += piece
+            return int(found[1]), answer
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: str = "") -> tuple[int, bytes]:
+        length = f"Content-Length: {len(body)}\r\n" if body or method != "GET" else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n{length}{headers}"
+        return self.send(head.encode() + b"\r\n" + body)
+
+    def refuses(self, method: str, path: str, body: bytes = b"", headers: str = "") -> None:
+        status, answer = self.ask(method, path, body, headers)
+        said = method == "HEAD" or any(text in answer for text in BY_HAPROXY)
+        # 400: no request at all, as a "#" in a path makes it.
+        assert said and (status == 403 or (status == 400 and "#" in path)), (method, path, body[:200], answer[:500])
+
+
+@pytest.fixture(scope="module")
+def docker(place: Site) -> Docker:
+    return Docker(place)
+
+
+JSON = "Content-Type: application/json\r\n"
+V = "/v1.41"
+
+
+def good(site: Site) -> dict[str, Any]:
+    session = Session(new_id(), "mallory", "auth|mallory", 1_700_000_000)
+    return container_body(Stack(site.stack), session, site.proxy_image, session_key("s" * 40, session.id), PORTAL)
+
+
+def network(site: Site) -> dict[str, Any]:
+    return {
+        "Name": f"{site.stack}-user-mallory",
+        "Driver": "bridge",
+        "Options": {"com.docker.network.bridge.inhibit_ipv4": "true"},
+        "IPAM": {
+            "Driver": "default",
+            "Config": [
+                {"Subnet": site.subnets.replace(".0.0/16", ".9.0/28"), "IPRange": None, "Gateway": None, "AuxiliaryAddresses": None}
+            ],
+        },
+        "CheckDuplicate": True,
+        "Labels": good(site)["Labels"],
+        "Internal": True,
+    }
+
+
+def put(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """The body with one value changed or added, at a path of keys."""
+    made: dict[str, Any] = json.loads(json.dumps(body))
+    *above, last = path.split("/")
+    at = made
+    for key in above:
+        at = at[key]
+    at[last] = value
+    return made
+
+
+CREATE = "/containers/create?name={stack}-proxy-mallory"
+
+# Each stands for a way to more than a user's container.
+CONTAINERS: list[tuple[str, object]] = [
+    ("Image", "alpine:3"), ("Image", "{stack}/proxy"), ("Image", "{stack}/proxy:latest"), ("Image", "evil/{stack}/proxy:0123456789ab"),
+    ("Image", "sha256:0123456789ab"), ("User", "0:0"), ("User", ""), ("User", "1001:0"), ("Cmd", ["sh"]), ("Entrypoint", ["sh"]),
+    ("Env", []), ("Volumes", {"/x": {}}), ("Healthcheck", {"Test": ["CMD", "sh"]}), ("ExposedPorts", {"1/tcp": {}}),
+    ("WorkingDir", "/"), ("Labels", {}), ("Labels/ctl.service", "nginx"), ("Labels/{stack}.proxy", "../x"),
+    ("HostConfig", {}), ("HostConfig/Privileged", True), ("HostConfig/Privileged", False), ("HostConfig/privileged", True),
+    ("HostConfig/Binds", ["/:/host"]), ("HostConfig/binds", ["/:/host"]), ("HostConfig/Mounts", [{"Type": "bind", "Source": "/", "Target": "/h"}]),
+    ("HostConfig/VolumesFrom", ["x"]), ("HostConfig/Tmpfs", {"/x": ""}), ("HostConfig/Devices", [{"PathOnHost": "/dev/sda"}]),
+    ("HostConfig/DeviceRequests", [{}]), ("HostConfig/DeviceCgroupRules", ["a *:* rwm"]), ("HostConfig/CapAdd", ["SYS_ADMIN"]),
+    ("HostConfig/CapDrop", []), ("HostConfig/CapDrop", ["CHOWN"]), ("HostConfig/ReadonlyRootfs", False), ("HostConfig/NetworkMode", "host"),
+    ("HostConfig/NetworkMode", "container:x"), ("HostConfig/NetworkMode", "{stack}"), ("HostConfig/NetworkMode", "{stack}-user-bob"),
+    ("HostConfig/PidMode", "host"), ("HostConfig/PidMode", "container:x"), ("HostConfig/IpcMode", "host"), ("HostConfig/UTSMode", "host"),
+    ("HostConfig/UsernsMode", "host"), ("HostConfig/CgroupnsMode", "host"), ("HostConfig/CgroupParent", "/"), ("HostConfig/Memory", 0),
+    ("HostConfig/Memory", 2**33), ("HostConfig/MemorySwap", -1), ("HostConfig/NanoCpus", 0), ("HostConfig/PidsLimit", -1),
+    ("HostConfig/SecurityOpt", []), ("HostConfig/SecurityOpt", ["seccomp=unconfined"]), ("HostConfig/MaskedPaths", []),
+    ("HostConfig/Sysctls", {"net.ipv4.ip_forward": "1"}), ("HostConfig/Runtime", "other"), ("HostConfig/OomKillDisable", True),
+    ("HostConfig/PortBindings", {"1/tcp": [{"HostPort": "1"}]}), ("HostConfig/PublishAllPorts", True), ("HostConfig/ExtraHosts", ["a:1.2.3.4"]),
+    ("HostConfig/Dns", ["1.2.3.4"]), ("HostConfig/Links", ["x"]), ("HostConfig/LogConfig", {"Type": "syslog"}),
+    ("HostConfig/RestartPolicy", {"Name": "always"}), ("HostConfig/AutoRemove", True), ("NetworkingConfig", {}),
+    ("NetworkingConfig/EndpointsConfig/{stack}", {}), ("HostConfıg", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value"), CONTAINERS, ids=[f"{path}={value}" for path, value in CONTAINERS])
+def test_a_container_is_a_users_and_nothing_more(docker: Docker, path: str, value: object) -> None:
+    named = json.loads(json.dumps(value).replace("{stack}", docker.site.stack))
+    body = put(good(docker.site), path.replace("{stack}", docker.site.stack), named)
+    docker.refuses("POST", V + CREATE.format(stack=docker.site.stack), json.dumps(body).encode(), JSON)
+
+
+NETWORKS: list[tuple[str, object]] = [
+    ("Name", "{stack}"), ("Name", "host"), ("Driver", "host"), ("Driver", "macvlan"), ("Driver", "ipvlan"), ("Internal", False),
+    ("internal", False), ("Options", {}), ("Options/com.docker.network.bridge.name", "docker0"), ("Attachable", True), ("Ingress", True),
+    ("Scope", "swarm"), ("EnableIPv6", True), ("ConfigFrom", {"Network": "x"}), ("Labels", {}), ("IPAM", {}), ("IPAM/Driver", "other"),
+    ("IPAM/Config", []), ("IPAM/Options", {"a": "b"}), ("IPAM/Config/0", {"Subnet": "10.0.0.0/8"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value"), NETWORKS, ids=[f"{path}={value}" for path, value in NETWORKS])
+def test_a_network_is_a_users_and_nothing_more(docker: Docker, path: str, value: object) -> None:
+    if path == "IPAM/Config/0":
+        body = json.loads(json.dumps(network(docker.site)))
+        body["IPAM"]["Config"][0] |= value
+    else:
+        body = put(network(docker.site), path, json.loads(json.dumps(value).replace("{stack}", docker.site.stack)))
+    docker.refuses("POST", f"{V}/networks/create", json.dumps(body).encode(), JSON)
+
+
+# Texts that are the same, or nearly, to one reader, and something else to another.
+Trick = Callable[[str], str | bytes]
+TRICKS: dict[str, Trick] = {
+    "a key twice": lambda text: text.replace('"CapDrop"', '"Privileged": true, "CapDrop"'),
+    "all of HostConfig twice": lambda text: text[:-1] + ', "HostConfig": {"Privileged": true}}',
+    "in other letters, after": lambda text: text[:-1] + ', "hostconfig": {"Privileged": true}}',
+    "in other letters, before": lambda text: '{"HOSTCONFIG": {"Binds": ["/:/h"]}, ' + text[1:],
+    "a letter that folds to k": lambda text: text.replace('"NetworkMode"', '"Networ\u212aMode": "host", "NetworkMode"'),
+    "an escaped key": lambda text: text[:-1] + ', "Host\\u0043onfig": {"Privileged": true}}',
+    "a second value": lambda text: text + '{"HostConfig": {"Privileged": true}}',
+    "a first value": lambda text: '{"Image": "alpine"}' + text,
+    "a line before": lambda text: "\n" + text,
+    "a line after": lambda text: text + "\n",
+    "a zero and more": lambda text: text.encode() + b"\0" + b'{"Image": "alpine"}',
+    "a zero in the middle": lambda text: text.replace("1001:1001", "1001:1001\0").encode(),
+    "other spaces": lambda text: text.replace(", ", ","),
+    "a user's name that ends its string": lambda text: text.replace("auth|mallory", 'x", "ctl.service": "nginx'),
+    "a user's name with a line in it": lambda text: text.replace("auth|mallory", "x\ny"),
+    "a user's name that ends with a backslash": lambda text: text.replace("auth|mallory", "x\\"),
+    "marked as UTF-8": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "in UTF-16": lambda text: text.encode("utf-16"),
+    "larger than the buffer": lambda text: text[:-1] + " " * 40_000 + "}",
+    "nothing": lambda text: "",
+}
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_a_body_is_one_text(docker: Docker, name: str) -> None:
+    path = V + CREATE.format(stack=docker.site.stack)
+    text = TRICKS[name](json.dumps(good(docker.site)))
+    docker.refuses("POST", path, text if isinstance(text, bytes) else text.encode(), JSON)
+
+
+def test_a_body_is_all_there(docker: Docker) -> None:
+    """Chunked, announced longer than what is read, or sent with two lengths: none of it reaches Docker."""
+    path = V + CREATE.format(stack=docker.site.stack)
+    text = json.dumps(good(docker.site)).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: docker\r\n{JSON}".encode()
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(text), text)
+    assert docker.send(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)[0] == 403
+    assert docker.send(head + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + chunk)[0] in (400, 403)
+    assert docker.send(head + b"Content-Length: 5\r\nContent-Length: %d\r\n\r\n" % len(text) + text)[0] == 400
+    assert docker.send(head + b"Content-Length: %d\r\n\r\n" % (len(text) + 1) + text)[0] in (403, 408)
+    # What follows a request that is refused is no request.
+    behind = f"GET {V}/containers/json HTTP/1.1\r\nHost: docker\r\n\r\n".encode()
+    assert docker.send(f"GET /version HTTP/1.1\r\nHost: docker\r\nContent-Length: {len(behind)}\r\n\r\n".encode() + behind)[0] == 403
+
+
+OWN = "{stack}-proxy-mallory"
+NET = "{stack}-user-mallory"
+REFUSED = [
+    ("GET", "/containers/json"), ("GET", "/containers/json?all=1"), ("GET", "/info"), ("GET", "/_ping"), ("GET", "/images/json"),
+    ("GET", "/networks"), ("GET", "/volumes"), ("GET", "/secrets"), ("GET", "/events"), ("GET", "/system/df"), ("GET", f"/containers/{OWN}/json"),
+    ("GET", "/containers/{stack}-postgres-1/json"), ("GET", f"/containers/{OWN}/logs?stdout=1"), ("GET", f"/containers/{OWN}/archive?path=/"),
+    ("PUT", f"/containers/{OWN}/archive?path=/"), ("POST", f"/containers/{OWN}/exec"), ("POST", "/exec/0/start"), ("POST", f"/containers/{OWN}/attach?stream=1"),
+    ("POST", f"/containers/{OWN}/update"), ("POST", f"/containers/{OWN}/rename?name=x"), ("POST", f"/containers/{OWN}/kill"),
+    ("POST", "/containers/{stack}-nginx-1/stop?t=1"), ("POST", "/containers/{stack}-nginx-1/start"), ("POST", "/containers/prune"),
+    ("DELETE", "/containers/{stack}-nginx-1?v=True&link=False&force=True"), ("DELETE", f"/containers/{OWN}?v=True&link=True&force=True"),
+    ("DELETE", "/networks/{stack}"), ("DELETE", "/networks/{stack}-front"), ("POST", "/networks/prune"), ("GET", f"/networks/{NET}"),
+    ("POST", "/networks/{stack}-front/connect"), ("POST", "/images/create?fromImage=alpine"), ("POST", "/build"), ("POST", "/commit?container=x"),
+    ("POST", "/auth"), ("POST", "/volumes/create"), ("POST", "/swarm/init"), ("POST", "/plugins/pull?remote=x"), ("POST", "/session"), ("POST", "/grpc"),
+    ("HEAD", "/version"), ("OPTIONS", f"/containers/{OWN}/start"), ("post", f"/containers/{OWN}/start"), ("PATCH", f"/containers/{OWN}/start"),
+    # ways of writing a path
+    ("POST", f"/containers/{OWN}/start/"), ("POST", f"//containers/{OWN}/start"), ("POST", f"/containers//{OWN}/start"),
+    ("POST", f"/containers/{OWN}/./start"), ("POST", f"/containers/{OWN}/../{{stack}}-nginx-1/start"), ("POST", f"/containers/{OWN}%2F..%2Fx/start"),
+    ("POST", f"/containers/%{{hex}}/start"), ("POST", f"/containers/{OWN}/start?detachKeys=x"), ("POST", f"/containers/{OWN}/start#x"),
+    ("POST", f"/containers/{OWN};x/start"), ("POST", f"/containers/{OWN}/stop"), ("POST", f"/containers/{OWN}/stop?t=1&t=99"),
+    ("POST", f"/containers/{OWN}/stop?t=1&signal=SIGKILL"), ("POST", f"/Containers/{OWN}/start"), ("POST", f"/containers/{OWN.upper()}/start"),
+    ("POST", f"/containers/{OWN}{'x' * 40}/start"), ("POST", "/containers/{stack}-proxy-/start"), ("GET", "/containers/json?filters=%7B%7D"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), REFUSED, ids=[f"{method} {path}" for method, path in REFUSED])
+def test_other_requests_are_refused(docker: Docker, method: str, path: str) -> None:
+    path = path.replace("{hex}", "6d").replace("{stack}", docker.site.stack)
+    for version in (V, "/v1.44"):
+        docker.refuses(method, version + path)
+
+
+@pytest.mark.parametrize("version", ["", "/v1.24", "/v1.40", "/v2.0", "/v1.41/v1.41", "/v1.041", "/V1.41", "/v1.41x", "/%761.41", "http://docker/v1.41", "/../v1.41"])
+def test_a_path_has_its_version(docker: Docker, version: str) -> None:
+    docker.refuses("POST", f"{version}/containers/{docker.site.stack}-proxy-mallory/start")
+
+
+def test_a_start_carries_nothing(docker: Docker) -> None:
+    path = f"{V}/containers/{docker.site.stack}-proxy-mallory"
+    docker.refuses("POST", f"{path}/start", b'{"Privileged": true}', JSON)
+    docker.refuses("DELETE", f"{path}?v=True&link=False&force=True", b"{}", JSON)
+    docker.refuses("GET", "/version", b"x")
+    docker.refuses("POST", f"{path}/start", headers="Upgrade: tcp\r\nConnection: Upgrade\r\n")
+
+
+def test_only_nginx_comes_to_a_users_network(docker: Docker) -> None:
+    stack = docker.site.stack
+    path = f"{V}/networks/{stack}-user-mallory"
+    for body in (
+        {"Container": f"{stack}-postgres-1", "EndpointConfig": {}},
+        {"Container": "0" * 64, "EndpointConfig": {}},
+        {"Container": f"{stack}-nginx-1"},
+        {"Container": f"{stack}-nginx-1", "EndpointConfig": {"Aliases": ["x"]}},
+        {"Container": f"{stack}-nginx-1", "container": "x", "EndpointConfig": {}},
+    ):
+        docker.refuses("POST", f"{path}/connect", json.dumps(body).encode(), JSON)
+    joins = json.dumps({"Container": f"{stack}-nginx-1", "EndpointConfig": {}}).encode()
+    docker.refuses("POST", f"{V}/networks/{stack}-front/connect", joins, JSON)
+    docker.refuses("POST", f"{path}/disconnect", joins, JSON)
+    parts = json.dumps({"Container": f"{stack}-postgres-1", "Force": True}).encode()
+    docker.refuses("POST", f"{path}/disconnect", parts, JSON)
+
+
+def test_what_the_manager_sends_passes(site: Site, docker: Docker) -> None:
+    """The same texts that the tables above change: Docker itself answers, and does it. The manager's own: test_sessions."""
+    stack = site.stack
+    made = docker.ask("POST", f"{V}/networks/create", json.dumps(network(site)).encode(), JSON)
+    assert made[0] == 201, made
+    joins = json.dumps({"Container": f"{stack}-nginx-1", "EndpointConfig": {}}).encode()
+    assert docker.ask("POST", f"{V}/networks/{stack}-user-mallory/connect", joins, JSON)[0] == 200
+    made = docker.ask("POST", V + CREATE.format(stack=stack), json.dumps(good(site)).encode(), JSON)
+    assert made[0] == 201, made
+    path = f"{V}/containers/{stack}-proxy-mallory"
+    assert docker.ask("POST", f"{path}/start")[0] == 204
+    assert docker.ask("GET", f"{path}/stats?stream=False&one-shot=True")[0] == 200
+    assert docker.ask("POST", f"{path}/stop?t=1")[0] == 204
+    assert docker.ask("DELETE", f"{path}?v=True&link=False&force=True")[0] == 204
+    parts = json.dumps({"Container": f"{stack}-nginx-1", "Force": True}).encode()
+    assert docker.ask("POST", f"{V}/networks/{stack}-user-mallory/disconnect", parts, JSON)[0] == 200
+    assert docker.ask("DELETE", f"{V}/networks/{stack}-user-mallory")[0] == 204
+    assert not site.containers() and not site.networks()
