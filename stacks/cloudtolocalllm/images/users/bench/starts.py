@@ -9,13 +9,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from world import Running, Site  # noqa: E402
+from world import Running, Site
 
 
 def timed(manager: Running, name: str) -> float:
     began = time.perf_counter()
     manager.begin(name)
     return time.perf_counter() - began
+
+
+def value(lines: list[str], name: str) -> float:
+    return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
 def main() -> None:
@@ -35,8 +39,8 @@ def main() -> None:
         with manager.client() as client:
             lines = client.get("/metrics").text.splitlines()
         for call in ("doors", "create_network", "join", "create", "start", "stop", "remove", "part", "remove_network"):
-            told = [float(line.split()[1]) for line in lines if line.startswith("users_docker_seconds_") and f'call="{call}"}}' in line]
-            print(f"  {call}: {told[1] / told[0] * 1000:.0f} ms on average")
+            count, total = (value(lines, f'users_docker_seconds_{what}{{call="{call}"}}') for what in ("count", "sum"))
+            print(f"  {call}: {total / count * 1000:.0f} ms on average")
     finally:
         site.close()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from threading import Thread
 
 import html5lib
 import httpx
 import pytest
-from world import PORTAL, Running, Site, until
-
 from users import pages
+from world import PORTAL, Running, Site, until
 
 HTML = {"accept": "text/html,application/xhtml+xml"}
 ALL = {"landing": pages.landing(PORTAL), "missing": pages.missing(PORTAL), "starting": pages.starting(PORTAL)}
@@ -70,13 +70,12 @@ def test_pages_at_their_doors(site: Site, manager: Running) -> None:
     starting = at("ada", HTML)
     assert starting.status_code == 503 and starting.headers["retry-after"] == "3" and "is starting" in starting.text
     program = at("ada", {"accept": "*/*"})
-    assert program.status_code == 503 and program.json()["error"]["code"] == "starting" and program.headers["retry-after"]
+    assert program.status_code == 503 and program.json()["error"]["code"] == "starting"
+    assert program.headers["retry-after"] == "3"
 
 
 def test_who_is_starting_is_told_so(site: Site, manager: Running) -> None:
     """While the container is being made, before there is a session to list."""
-    from threading import Thread
-
     working = Thread(target=manager.put, args=("ada",))
     working.start()
     headers = {"host": "ada.users.example.org", **HTML}

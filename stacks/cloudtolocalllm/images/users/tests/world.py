@@ -1,4 +1,4 @@
-"""Where the manager lives, for tests and the bench: the real Docker engine, HAProxy with the real list, a real nginx."""
+"""Where the manager lives, for tests and the bench: the real Docker, HAProxy with its real list, a real nginx."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ class Running:
     log: Path
 
     def client(self) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.url, timeout=90, trust_env=False, headers={"authorization": f"Bearer {KEY}"}
-        )
+        return httpx.Client(base_url=self.url, timeout=90, trust_env=False, headers={"authorization": f"Bearer {KEY}"})
 
     def put(self, name: str, user: str | None = None) -> httpx.Response:
         with self.client() as client:

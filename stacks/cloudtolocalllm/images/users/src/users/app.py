@@ -79,9 +79,7 @@ class Users:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
-        self.engine = Engine(
-            settings.stack, settings.docker_url, at_once=settings.docker_calls, observe=metrics.docker
-        )
+        self.engine = Engine(settings.stack, settings.docker_url, at_once=settings.docker_calls, observe=metrics.docker)
         self.proxies = Proxies(settings.door_url, settings.streaming_key)
         self.sessions = Sessions(settings, self.engine, self.proxies, metrics)
         self.watch = Watch(self.sessions)

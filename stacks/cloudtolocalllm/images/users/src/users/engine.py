@@ -133,9 +133,7 @@ class Engine:
 
     async def usage(self, name: str) -> Usage | None:
         """None where Docker cannot tell: it has stopped, or the host has no such figures."""
-        found = await self._call(
-            "stats", lambda c: c.stats(self.stack.container(name), stream=False, one_shot=True)
-        )
+        found = await self._call("stats", lambda c: c.stats(self.stack.container(name), stream=False, one_shot=True))
         memory = found.get("memory_stats") or {}
         if "usage" not in memory:
             return None
