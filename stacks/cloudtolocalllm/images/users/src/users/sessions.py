@@ -109,21 +109,29 @@ class Sessions:
                         raise
                     await self._clear(session.name)  # something of that name was left over
                     await self._start(session)
+            live = self.live[session.name] = Live(session)
             await self._answering(session)
         except BaseException:
+            self.live.pop(session.name, None)
             with contextlib.suppress(EngineError):  # what cannot be removed now, the next sweep removes
                 await asyncio.shield(self._clear(session.name))
             raise
-        live = self.live[session.name] = Live(session)
         self.metrics.started.inc()
         log.info("session begun", extra={"fields": {"session": session.id, "name": session.name}})
         return live
 
     async def _start(self, session: Session) -> None:
         await self._network(session)
-        joins = [self.engine.join(door.name, session.name) for door in await self.engine.doors()]
+        joins = (self._join(door.name, session.name) for door in await self.engine.doors())
         await together(self._create(session), *joins)
         await self.engine.start(session.name)
+
+    async def _join(self, door: str, name: str) -> None:
+        """What goes wrong with nginx is no reason not to go on: it is looked for again and again."""
+        try:
+            await self.engine.join(door, name)
+        except EngineError as error:
+            log.warning("nginx not joined", extra={"fields": {"name": name, "why": str(error)}})
 
     async def _create(self, session: Session) -> None:
         given = self.settings
@@ -262,9 +270,9 @@ class Sessions:
             (door.name, name)
             for door in doors
             for name in self.live
-            if self.engine.stack.network(name) not in door.networks and name not in self.holding
+            if self.engine.stack.network(name) not in door.networks
         ]
-        await together(*(self.engine.join(door, name) for door, name in missing))
+        await together(*(self._join(door, name) for door, name in missing))
         if missing:
             log.info("nginx joined", extra={"fields": {"networks": len(missing)}})
 
