@@ -4,7 +4,7 @@ import "./style.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app/app";
-import { begin } from "./app/identity";
+import { begin } from "./page/identity";
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");

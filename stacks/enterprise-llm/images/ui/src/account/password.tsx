@@ -1,8 +1,8 @@
 import { useState, type FormEvent } from "react";
-import { ApiError, words } from "../api/errors";
+import { ApiError, words } from "../page/api/errors";
 import type { Service } from "../api/service";
-import { Dialog } from "../parts/dialog";
-import { Field } from "../parts/field";
+import { Dialog } from "../page/parts/dialog";
+import { Field } from "../page/parts/field";
 
 export function PasswordDialog({ service, onClose }: { service: Service; onClose: () => void }) {
   const [current, setCurrent] = useState("");

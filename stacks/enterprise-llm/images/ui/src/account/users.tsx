@@ -1,11 +1,11 @@
 import { useCallback, useEffect, useRef, useState, type FormEvent } from "react";
-import { aborted, words } from "../api/errors";
+import { aborted, words } from "../page/api/errors";
 import type { Service } from "../api/service";
-import type { Role, User } from "../api/types";
-import { renamed } from "../app/identity";
-import { Dialog } from "../parts/dialog";
-import { Field } from "../parts/field";
-import { Icon } from "../parts/icons";
+import type { Role, User } from "../page/api/types";
+import { renamed } from "../page/identity";
+import { Dialog } from "../page/parts/dialog";
+import { Field } from "../page/parts/field";
+import { Icon } from "../page/parts/icons";
 
 interface Props {
   service: Service;

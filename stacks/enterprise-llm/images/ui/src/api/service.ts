@@ -1,6 +1,7 @@
-import { ApiError, SignedOut } from "./errors";
-import { decoded, send, type Http } from "./http";
-import type { AnswerEvent, AuthConfig, Login, Models, Role, Session, SessionPage, Transcript, User, UserPage } from "./types";
+import type { Http } from "../page/api/http";
+import type { Role, User } from "../page/api/types";
+import { answer } from "./answer";
+import type { AnswerEvent, Models, Session, SessionPage, Transcript, UserPage } from "./types";
 
 /** The services' paths, one function each. */
 export interface Service {
@@ -28,12 +29,12 @@ export function service(http: Http): Service {
     rename: (id, title) => http.json("PATCH", `/api/sessions/${encodeURIComponent(id)}`, { body: { title } }),
     remove: (id, leaving = false) => http.json("DELETE", `/api/sessions/${encodeURIComponent(id)}`, { keepalive: leaving }),
     chat: (message, session, model, signal) =>
-      http.events("/api/chat", {
+      answer(http, "/api/chat", {
         body: { message, ...(session === null ? {} : { session_id: session }), ...optional(model), stream: true },
         signal,
       }),
     retry: (session, model, signal) =>
-      http.events(`/api/sessions/${encodeURIComponent(session)}/retry`, { body: { ...optional(model), stream: true }, signal }),
+      answer(http, `/api/sessions/${encodeURIComponent(session)}/retry`, { body: { ...optional(model), stream: true }, signal }),
     changePassword: (current, replacement) =>
       http.json("POST", "/auth/password", { body: { current, new: replacement } }),
     users: (query, cursor, signal) => http.json("GET", `/auth/users?${page(query, cursor, 50)}`, signal ? { signal } : {}),
@@ -49,21 +50,3 @@ function page(query: string, cursor: string | null, limit: number): URLSearchPar
   if (cursor !== null) wanted.set("cursor", cursor);
   return wanted;
 }
-
-/** What needs no token. The refresh token travels in a cookie that this page cannot read. */
-export const entrance = {
-  config: async () => decoded<AuthConfig>(await send("GET", "/auth/config")),
-  login: async (email: string, password: string) =>
-    decoded<Login>(await send("POST", "/auth/login", { body: { email, password } })),
-  register: async (email: string, password: string, name: string) =>
-    decoded<User>(await send("POST", "/auth/register", { body: { email, password, name } })),
-  logout: async () => decoded<void>(await send("POST", "/auth/logout")),
-  async refresh(): Promise<Login> {
-    try {
-      return await decoded<Login>(await send("POST", "/auth/refresh"));
-    } catch (error) {
-      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) throw new SignedOut();
-      throw error;
-    }
-  },
-};

@@ -1,27 +1,6 @@
 /** What the services say, as their contract words it. Times are ISO 8601. */
 
-export type Role = "user" | "admin";
-
-export interface User {
-  id: string;
-  email: string;
-  name: string;
-  role: Role;
-  disabled: boolean;
-}
-
-export interface Login {
-  access_token: string;
-  token_type: string;
-  /** Seconds. */
-  expires_in: number;
-  user: User;
-}
-
-export interface AuthConfig {
-  name: string;
-  registration: { open: boolean; domains: string[] };
-}
+import type { User } from "../page/api/types";
 
 export interface Models {
   models: { id: string; name: string }[];

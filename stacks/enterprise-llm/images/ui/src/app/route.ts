@@ -1,4 +1,4 @@
-import { store } from "../chat/store";
+import { store } from "../page/store";
 
 export type Route = { view: "chat"; id: string | null } | { view: "users" };
 

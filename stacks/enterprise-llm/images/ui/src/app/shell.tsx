@@ -1,17 +1,18 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { AccountMenu } from "../account/menu";
 import { UsersPage } from "../account/users";
-import type { User } from "../api/types";
 import type { ComposerBox } from "../chat/composer";
 import { ChatPage } from "../chat/page";
 import { Sidebar } from "../chat/sidebar";
 import { busy } from "../chat/state";
-import { useStore } from "../chat/store";
+import { useStore } from "../page/store";
 import type { Workspace } from "../chat/workspace";
-import { Dialog } from "../parts/dialog";
-import { useMedia } from "../parts/hooks";
-import { Icon } from "../parts/icons";
-import { config, workspaceOf } from "./identity";
+import { Dialog } from "../page/parts/dialog";
+import { useMedia } from "../page/parts/hooks";
+import { Icon } from "../page/parts/icons";
+import type { User } from "../page/api/types";
+import { config } from "../page/identity";
+import { workspaceOf } from "./space";
 import { go, route, type Route } from "./route";
 import { ShortcutList, useShortcuts } from "./shortcuts";
 

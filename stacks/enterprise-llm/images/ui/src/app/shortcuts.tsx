@@ -1,5 +1,5 @@
 import { useEffect } from "react";
-import { Dialog } from "../parts/dialog";
+import { Dialog } from "../page/parts/dialog";
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.userAgent);
 const MOD = MAC ? "⌘" : "Ctrl";

@@ -1,7 +1,7 @@
 import { useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type KeyboardEvent, type Ref } from "react";
 import type { Models } from "../api/types";
-import { useMedia } from "../parts/hooks";
-import { Icon } from "../parts/icons";
+import { useMedia } from "../page/parts/hooks";
+import { Icon } from "../page/parts/icons";
 
 /** Handle for the page around it. */
 export interface ComposerBox {

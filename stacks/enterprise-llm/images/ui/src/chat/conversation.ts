@@ -1,9 +1,9 @@
-import { aborted, ApiError, SignedOut, Unreachable, words } from "../api/errors";
+import { aborted, ApiError, SignedOut, Unreachable, words } from "../page/api/errors";
 import type { Service } from "../api/service";
 import type { AnswerEvent, Session, Transcript } from "../api/types";
 import type { Drafts } from "./drafts";
 import { answered, busy, NEW_CHAT, reduce, type Action, type Chat, type Failure } from "./state";
-import { store, type Store } from "./store";
+import { store, type Store } from "../page/store";
 
 export interface Surroundings {
   service: Service;
@@ -100,9 +100,10 @@ export function conversation(id: string | null, around: Surroundings): Conversat
   }
 
   async function ended(error: unknown, begun: boolean): Promise<void> {
-    if (error instanceof ApiError && error.stored) {
-      dispatch({ type: "event", event: { event: "session", ...error.stored }, at: at() });
-      begin(error.stored.session);
+    const stored = storedOf(error);
+    if (stored) {
+      dispatch({ type: "event", event: { event: "session", ...stored }, at: at() });
+      begin(stored.session);
     }
     const failure = begun && error instanceof Unreachable ? LOST : failureOf(error, moment);
     fail(failure);
@@ -233,6 +234,13 @@ function failureOf(error: unknown, moment: (seconds: number | null) => number | 
 /** Whether the server, when it can be reached again, has something to say about a chat. */
 export function unsettled(chat: Chat): boolean {
   return chat.failure !== null && ENDED.has(chat.failure.kind);
+}
+
+/** What was stored all the same, where the gateway says so: the message whose answer failed, and its chat. */
+function storedOf(error: unknown): { session: Session; user_message: { id: string } } | null {
+  if (!(error instanceof ApiError)) return null;
+  const { session, user_message } = (error.body ?? {}) as { session?: Session; user_message?: { id: string } };
+  return session && user_message ? { session, user_message } : null;
 }
 
 function joined(first: string, second: string): string {

@@ -1,8 +1,8 @@
 import { useEffect, useState } from "react";
-import { clock, useSecondsUntil } from "../parts/hooks";
+import { clock, useSecondsUntil } from "../page/parts/hooks";
 import type { Conversation } from "./conversation";
 import type { Failure } from "./state";
-import { useStore } from "./store";
+import { useStore } from "../page/store";
 
 /** A model that is not there is asked again by itself this often; then a person decides. */
 const TRIES = 5;

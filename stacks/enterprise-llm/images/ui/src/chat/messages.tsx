@@ -1,12 +1,12 @@
 import { memo, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { Markdown } from "../markdown/markdown";
-import { CopyButton } from "../parts/copy";
-import { Icon } from "../parts/icons";
+import { CopyButton } from "../page/parts/copy";
+import { Icon } from "../page/parts/icons";
 import type { Conversation } from "./conversation";
 import { timeOf } from "./dates";
 import { nextSpoken } from "./speech";
 import type { Turn } from "./state";
-import { useStore } from "./store";
+import { useStore } from "../page/store";
 
 const ENDS: Record<string, string> = {
   stopped: "Stopped",

@@ -1,13 +1,13 @@
 import { useEffect, useImperativeHandle, useRef, useState, type ReactNode, type Ref } from "react";
-import { keep, kept } from "../app/theme";
+import { keep, kept } from "../page/theme";
 import { go } from "../app/route";
-import { Icon } from "../parts/icons";
+import { Icon } from "../page/parts/icons";
 import { Composer, type ComposerBox } from "./composer";
 import type { Conversation } from "./conversation";
 import { FailureNote } from "./failure";
 import { Messages, Spoken, useAtEnd } from "./messages";
 import { busy, type Chat } from "./state";
-import { useStore } from "./store";
+import { useStore } from "../page/store";
 import type { Workspace } from "./workspace";
 
 interface Props {

@@ -1,11 +1,11 @@
 import { memo, useEffect, useRef, useState, type ReactNode, type Ref } from "react";
-import { words } from "../api/errors";
+import { words } from "../page/api/errors";
 import type { Session } from "../api/types";
 import { follow, go, pathOf, route } from "../app/route";
-import { Icon } from "../parts/icons";
-import { Menu } from "../parts/menu";
+import { Icon } from "../page/parts/icons";
+import { Menu } from "../page/parts/menu";
 import { byAge } from "./dates";
-import { useStore } from "./store";
+import { useStore } from "../page/store";
 import type { Workspace } from "./workspace";
 
 interface Props {

@@ -1,10 +1,10 @@
-import { ApiError, Unreachable, words } from "../api/errors";
+import { ApiError, Unreachable, words } from "../page/api/errors";
 import type { Service } from "../api/service";
 import type { Models, Session } from "../api/types";
 import { conversation, unsettled, type Conversation } from "./conversation";
 import type { Drafts } from "./drafts";
-import { link, type Link } from "./link";
-import { store, type Store } from "./store";
+import { link, type Link } from "../page/link";
+import { store, type Store } from "../page/store";
 
 export interface Listing {
   items: readonly Session[];

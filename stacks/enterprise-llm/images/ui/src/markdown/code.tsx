@@ -1,5 +1,5 @@
 import { useEffect, useState, type ReactNode } from "react";
-import { CopyButton } from "../parts/copy";
+import { CopyButton } from "../page/parts/copy";
 import { highlighter, type Piece } from "./highlight";
 
 /** Longer code is shown plain: to colour it would hold up the page. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ApiError, failure, retrySeconds, Unreachable } from "../../src/api/errors";
+import { ApiError, failure, retrySeconds, Unreachable } from "../../src/page/api/errors";
 import { byAge } from "../../src/chat/dates";
 import { drafts } from "../../src/chat/drafts";
 import { nextSpoken } from "../../src/chat/speech";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { sseParser, type ServerEvent } from "../../src/api/sse";
+import { sseParser, type ServerEvent } from "../../src/page/api/sse";
 
 const TEXT = 'retry: 10\r\n: hello\n\nevent: token\ndata: {"text":"Grüße, 世界 🎉"}\n\nevent:done\rdata:a\rdata:  b\r\rdata\n\nid: 7\nevent: lost\n\ndata: last\r\n\r\ndata: never ended';
 const EVENTS: ServerEvent[] = [

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
-import { SignedOut, Unreachable } from "../../src/api/errors";
-import { tokenSource, type Lock } from "../../src/api/tokens";
-import type { Login, User } from "../../src/api/types";
+import { SignedOut, Unreachable } from "../../src/page/api/errors";
+import { tokenSource, type Lock } from "../../src/page/api/tokens";
+import type { Login, User } from "../../src/page/api/types";
 
 const USER: User = { id: "u1", email: "a@example.org", name: "A", role: "user", disabled: false };
 const login = (token: string, seconds = 600): Login => ({ access_token: token, token_type: "Bearer", expires_in: seconds, user: USER });

@@ -1,9 +1,9 @@
 import { useEffect, useState, type FormEvent } from "react";
-import { ApiError, words } from "../api/errors";
-import { config, identity, learnConfig, login, register } from "../app/identity";
-import { useStore } from "../chat/store";
-import { Field } from "../parts/field";
-import { clock, useSecondsUntil } from "../parts/hooks";
+import { ApiError, words } from "./api/errors";
+import { config, identity, learnConfig, login, register } from "./identity";
+import { useStore } from "./store";
+import { Field } from "./parts/field";
+import { clock, useSecondsUntil } from "./parts/hooks";
 
 const SHORTEST_PASSWORD = 12;
 

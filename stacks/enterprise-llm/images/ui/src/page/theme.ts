@@ -1,4 +1,4 @@
-import { store } from "../chat/store";
+import { store } from "./store";
 
 export type Theme = "system" | "light" | "dark";
 export const THEMES: readonly Theme[] = ["system", "light", "dark"];

@@ -1,12 +1,8 @@
-import { Unreachable } from "../api/errors";
-import { authorised } from "../api/http";
-import { entrance, service } from "../api/service";
-import { browserLock, tokenSource } from "../api/tokens";
-import type { AuthConfig, Session, User } from "../api/types";
-import { drafts, tabShelf } from "../chat/drafts";
-import { store } from "../chat/store";
-import { workspace, type Workspace } from "../chat/workspace";
-import { go, pathOf, route } from "./route";
+import { entrance } from "./api/entrance";
+import { Unreachable } from "./api/errors";
+import { browserLock, tokenSource } from "./api/tokens";
+import type { AuthConfig, User } from "./api/types";
+import { store } from "./store";
 
 export interface Identity {
   phase: "starting" | "unreachable" | "out" | "in";
@@ -18,20 +14,17 @@ export interface Identity {
 export const identity = store<Identity>({ phase: "starting", user: null, reason: null });
 export const config = store<AuthConfig | null>(null);
 
-let space: { of: string; workspace: Workspace } | null = null;
 const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("login") : null;
+const farewells = new Set<() => void>();
 
-const tokens = tokenSource({
+export const tokens = tokenSource({
   refresh: entrance.refresh,
   lock: browserLock,
   now: Date.now,
   onUser(user) {
     const before = identity.get();
     if (user) {
-      // Another person has logged in, here or in another tab: nothing of the one before stays.
-      if (space && space.of !== user.id) leave();
       identity.set({ phase: "in", user, reason: null });
-      if (space && before.phase === "out") void space.workspace.resume();
     } else {
       const reason = before.phase === "in" ? "Your login has run out. What you typed is kept." : null;
       identity.set({ phase: "out", user: null, reason });
@@ -39,24 +32,9 @@ const tokens = tokenSource({
   },
 });
 
-/** The workspace of the person who is logged in; it outlives a login that runs out and is renewed. */
-export function workspaceOf(user: User): Workspace {
-  if (space?.of === user.id) return space.workspace;
-  leave();
-  space = { of: user.id, workspace: workspace(service(authorised(tokens)), drafts(user.id, tabShelf()), begun) };
-  void space.workspace.start();
-  return space.workspace;
-}
-
-/** Whoever looks at the new chat goes on looking at it, under its own address. */
-function begun(session: Session): void {
-  const here = route.get();
-  if (here.view === "chat" && here.id === null) go(pathOf(session.id), "replace");
-}
-
-function leave(): void {
-  space?.workspace.close();
-  space = null;
+/** `act` runs at each log-out of the person, here or in another tab; not when a login runs out. */
+export function atLogout(act: () => void): void {
+  farewells.add(act);
 }
 
 /** Takes up the login that the cookie stands for, where there is one. */
@@ -90,13 +68,15 @@ export async function logout(): Promise<void> {
     () => true,
     () => false,
   );
-  space?.workspace.drafts.clear();
-  leave();
-  tokens.forget();
-  const reason = told ? null : "The server could not be told of the log-out. Log in and out again before others use this browser.";
-  identity.set({ phase: "out", user: null, reason });
+  over(told ? null : "The server could not be told of the log-out. Log in and out again before others use this browser.");
   history.replaceState(null, "", "/");
   tabs?.postMessage("out");
+}
+
+function over(reason: string | null): void {
+  for (const act of farewells) act();
+  tokens.forget();
+  identity.set({ phase: "out", user: null, reason });
 }
 
 /** An administrator has changed their own name. */
@@ -106,13 +86,6 @@ export function renamed(user: User): void {
 
 tabs?.addEventListener("message", ({ data }) => {
   const { phase } = identity.get();
-  if (data === "out" && phase === "in") {
-    space?.workspace.drafts.clear();
-    leave();
-    tokens.forget();
-    identity.set({ phase: "out", user: null, reason: null });
-  }
+  if (data === "out" && phase === "in") over(null);
   if (data === "in" && phase === "out") void begin();
 });
-
-addEventListener("pagehide", () => space?.workspace.purge(true));

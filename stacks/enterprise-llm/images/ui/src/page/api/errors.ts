@@ -1,10 +1,3 @@
-import type { Session } from "./types";
-
-export interface Stored {
-  session: Session;
-  user_message: { id: string };
-}
-
 /** An answer of a service that is not a success. */
 export class ApiError extends Error {
   override name = "ApiError";
@@ -17,8 +10,8 @@ export class ApiError extends Error {
     /** Seconds until it is worth to ask again, where the service said so. */
     readonly retryAfter: number | null = null,
     readonly requestId: string | null = null,
-    /** What was stored all the same, where the gateway says so: the message whose answer failed, and its chat. */
-    readonly stored: Stored | null = null,
+    /** The whole answer, for what a service says beside `error`. */
+    readonly body: unknown = null,
   ) {
     super(message);
   }
@@ -55,8 +48,6 @@ export function retrySeconds(header: string | null, now: number): number | null 
 
 interface ErrorBody {
   error?: { code?: unknown; message?: unknown; request_id?: unknown };
-  session?: Session;
-  user_message?: { id: string };
 }
 
 /** The error that a response means. A 502, 503 or 504 without a word of the service's own comes from what stands before it. */
@@ -74,7 +65,7 @@ export async function failure(response: Response, now: number = Date.now()): Pro
     typeof told.message === "string" ? told.message : told.code,
     retrySeconds(response.headers.get("Retry-After"), now),
     typeof told.request_id === "string" ? told.request_id : null,
-    body?.session && body.user_message ? { session: body.session, user_message: body.user_message } : null,
+    body,
   );
 }
 

@@ -1,7 +1,5 @@
 import { aborted, failure, Unreachable } from "./errors";
-import { sseParser } from "./sse";
 import type { TokenSource } from "./tokens";
-import type { AnswerEvent } from "./types";
 
 export interface Call {
   body?: unknown;
@@ -13,8 +11,8 @@ export interface Call {
 export interface Http {
   /** One request and its JSON; undefined for 204. Throws ApiError, Unreachable, SignedOut, and AbortError when `signal` says so. */
   json<T>(method: string, path: string, call?: Call): Promise<T>;
-  /** One POST whose answer comes as server-sent events. The same errors; Unreachable too when it breaks off. */
-  events(path: string, call: Call): AsyncGenerator<AnswerEvent>;
+  /** One POST whose answer comes as server-sent events: their bytes. The same errors. */
+  stream(path: string, call: Call): Promise<ReadableStream<Uint8Array>>;
 }
 
 /** One request, without a token. */
@@ -61,32 +59,11 @@ export function authorised(tokens: TokenSource): Http {
       return decoded<T>(await request(method, path, call, "application/json"));
     },
 
-    async *events(path, call) {
+    async stream(path, call) {
       const response = await request("POST", path, call, "text/event-stream");
       if (!response.ok) throw await failure(response);
       if (!response.body) throw new Unreachable();
-      const parser = sseParser();
-      const reader = response.body.getReader();
-      try {
-        for (;;) {
-          const { done, value } = await reader.read();
-          if (done) return;
-          for (const { event, data } of parser.push(value)) {
-            const told = answerEvent(event, data);
-            if (told) yield told;
-          }
-        }
-      } catch (error) {
-        throw aborted(error) ? error : new Unreachable(error);
-      } finally {
-        reader.cancel().catch(() => undefined);
-      }
+      return response.body;
     },
   };
-}
-
-/** Null for an event that this page does not know, so that the service may learn new ones. */
-function answerEvent(event: string, data: string): AnswerEvent | null {
-  if (event !== "session" && event !== "token" && event !== "done" && event !== "error") return null;
-  return { ...(JSON.parse(data) as object), event } as AnswerEvent;
 }

@@ -1,0 +1,1 @@
+../../../../enterprise-llm/images/ui/public/start.js
