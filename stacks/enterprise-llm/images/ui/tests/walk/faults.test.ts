@@ -1,8 +1,10 @@
 /** What goes wrong between page and server, and what the page makes of it. Against the stand-in only. */
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { ADMIN, type Backend } from "./backend";
-import { accessible, answered, fits, launch, logIn, REAL, send, shot, standIn, visit, type Look } from "./browser";
+import { ADMIN } from "../page/logins";
+import type { Backend } from "./backend";
+import { accessible, fits, launch, REAL, shot, visit, type Look } from "../page/browser";
+import { answered, logIn, send, standIn } from "./visitor";
 
 const LOOK: Look = { width: 820, height: 1000, dark: true };
 
@@ -132,7 +134,7 @@ describe.skipIf(REAL !== null)("faults", () => {
   test("an access token that is too old is renewed once for all who ask, and nobody notices", async () => {
     await send(page, "First");
     await answered(page);
-    backend.expire();
+    backend.logins.expire();
     backend.seen.length = 0;
     await page.getByRole("searchbox").fill("First");
     await send(page, "Second");
@@ -146,7 +148,7 @@ describe.skipIf(REAL !== null)("faults", () => {
     const other = await context.newPage();
     await other.goto("/");
     await other.getByRole("textbox", { name: "Message" }).waitFor();
-    backend.expire();
+    backend.logins.expire();
     await Promise.all([send(page, "Here"), send(other, "There")]);
     await Promise.all([answered(page), answered(other)]);
     await page.getByRole("button", { name: /Account of/ }).click();
@@ -159,7 +161,7 @@ describe.skipIf(REAL !== null)("faults", () => {
     await answered(page);
     const at = page.url();
     await message().fill("Half a sentence");
-    backend.end();
+    backend.logins.end();
     await page.getByRole("searchbox").fill("x");
     await page.getByText("Your login has run out.").waitFor();
     await shot(page, "24-login-over", LOOK);
@@ -169,7 +171,7 @@ describe.skipIf(REAL !== null)("faults", () => {
     await message().waitFor();
     expect(page.url()).toBe(at);
     expect(await message().inputValue()).toBe("Half a sentence");
-    backend.end();
+    backend.logins.end();
     await page.keyboard.press("Enter");
     await page.getByLabel("E-mail").fill(ADMIN.email);
     await page.getByLabel("Password", { exact: true }).fill(ADMIN.password);
@@ -216,7 +218,7 @@ describe.skipIf(REAL !== null)("faults", () => {
     await dialog.getByRole("button", { name: "Change it" }).click();
     await dialog.getByText("The password is changed.").waitFor();
     await dialog.getByRole("button", { name: "Done" }).click();
-    expect(backend.users.at(-1)?.password).toBe("another long one");
+    expect(backend.logins.users.at(-1)?.password).toBe("another long one");
 
     const admin = await visit(browser, new URL(page.url()).origin, LOOK);
     await logIn(admin.page);
@@ -229,7 +231,7 @@ describe.skipIf(REAL !== null)("faults", () => {
     await admin.page.getByRole("dialog").getByRole("button", { name: "Rotate" }).click();
     await admin.page.getByText("The new key is").waitFor();
     await admin.context.close();
-    expect(backend.users.at(-1)?.disabled).toBe(true);
+    expect(backend.logins.users.at(-1)?.disabled).toBe(true);
   });
 
   test("another's chat, or none: a page that says so", async () => {

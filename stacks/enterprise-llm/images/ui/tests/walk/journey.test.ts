@@ -2,7 +2,8 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from "vitest";
 import type { Backend } from "./backend";
-import { accessible, answered, fits, launch, logIn, REAL, send, shot, standIn, visit, WHO, type Look } from "./browser";
+import { accessible, fits, launch, REAL, shot, visit, type Look } from "../page/browser";
+import { answered, logIn, send, standIn, WHO } from "./visitor";
 import { RICH } from "./texts";
 
 const LOOKS: Look[] = [

@@ -1,8 +1,9 @@
 /** The page without a mouse: every stop can be seen, and the shortcuts do what their list says. Against the stand-in only. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ADMIN } from "./backend";
-import { answered, launch, REAL, shot, standIn, visit } from "./browser";
+import { ADMIN } from "../page/logins";
+import { launch, REAL, shot, visit } from "../page/browser";
+import { answered, standIn } from "./visitor";
 
 const LOOK = { width: 1280, height: 820, dark: false };
 

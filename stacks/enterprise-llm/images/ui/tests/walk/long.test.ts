@@ -1,8 +1,9 @@
 /** A chat of 500 messages stays quick, whatever the machine: what is compared are renderings, and times within one run. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ADMIN } from "./backend";
-import { launch, logIn, REAL, send, standIn, visit } from "./browser";
+import { ADMIN } from "../page/logins";
+import { launch, REAL, visit } from "../page/browser";
+import { logIn, send, standIn } from "./visitor";
 import { RICH } from "./texts";
 
 describe.skipIf(REAL !== null)("a chat of 500 messages", () => {

@@ -1,54 +1,20 @@
 /** The built page as nginx serves it with the image's own configuration: what is cached, what is refused, the headers. */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { hasNginx, nginx } from "../page/nginx";
 
 const HERE = join(import.meta.dirname, "../..");
 const PAGES = process.env["UI_OUT"] ?? join(HERE, "dist");
-const TYPES = "types { text/html html; text/css css; application/javascript js; image/svg+xml svg; font/woff2 woff2; text/plain txt; }";
 
-function nginx(): boolean {
-  try {
-    execFileSync("nginx", ["-v"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-describe.skipIf(!nginx() || process.env["UI_BASE_URL"] !== undefined)("the static server", () => {
-  const folder = mkdtempSync(join(tmpdir(), "ui-nginx-"));
-  let server: ChildProcess;
+describe.skipIf(!hasNginx() || process.env["UI_BASE_URL"] !== undefined)("the static server", () => {
   let base = "";
+  let stop: () => Promise<void>;
 
   beforeAll(async () => {
-    const port = await new Promise<number>((done) => {
-      const free = createServer().listen(0, "127.0.0.1", () => {
-        const { port: one } = free.address() as AddressInfo;
-        free.close(() => done(one));
-      });
-    });
-    base = `http://127.0.0.1:${port}`;
-    writeFileSync(join(folder, "mime.types"), TYPES);
-    const config = readFileSync(join(HERE, "nginx.conf"), "utf8")
-      .replace("/etc/nginx/mime.types", join(folder, "mime.types"))
-      .replace("listen 8080", `listen 127.0.0.1:${port}`)
-      .replace("/srv/www", PAGES)
-      .replaceAll("/dev/shm", folder)
-      .replaceAll(/\/dev\/std(out|err)/g, join(folder, "log"));
-    writeFileSync(join(folder, "nginx.conf"), `${process.getuid?.() === 0 ? "user root;\n" : ""}${config}`);
-    server = spawn("nginx", ["-c", join(folder, "nginx.conf"), "-g", "daemon off;"], { stdio: "ignore" });
-    await vi.waitFor(() => fetch(`${base}/healthz`), { timeout: 30_000 });
+    ({ base, stop } = await nginx(join(HERE, "nginx.conf"), PAGES));
   });
-  afterAll(async () => {
-    const ended = new Promise((done) => server.once("exit", done));
-    server.kill("SIGQUIT");
-    await ended;
-    rmSync(folder, { recursive: true });
-  });
+  afterAll(() => stop());
 
   const get = (path: string, headers: Record<string, string> = {}) => fetch(base + path, { headers });
 

@@ -1,32 +1,26 @@
+/** A real browser for the walks through a page, and what is looked at on every page. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { expect } from "vitest";
-import { ADMIN, Backend } from "./backend";
 
-const HERE = join(import.meta.dirname, "../..");
-/** Real services instead of the stand-in: UI_BASE_URL, UI_EMAIL and UI_PASSWORD; UI_ADDRESS where no DNS knows the name. */
+/** Real services instead of the stand-ins; UI_ADDRESS where no DNS knows their name. */
 export const REAL = process.env["UI_BASE_URL"] ?? null;
 const ADDRESS = process.env["UI_ADDRESS"];
-export const WHO = { email: process.env["UI_EMAIL"] ?? ADMIN.email, password: process.env["UI_PASSWORD"] ?? ADMIN.password };
 const SHOTS = process.env["UI_SHOTS"] ?? join(tmpdir(), "ui-shots");
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-export async function launch(): Promise<Browser> {
+/** `args`: for the browser, beside those that it always gets. */
+export async function launch(args: readonly string[] = []): Promise<Browser> {
   const found = [process.env["CHROMIUM"], "/usr/bin/chromium", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
   if (!found) throw new Error("no Chromium: apt-get install chromium, or name one with CHROMIUM");
   return chromium.launch({
     executablePath: found,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-      ...(REAL && ADDRESS ? [`--host-resolver-rules=MAP ${new URL(REAL).hostname} ${ADDRESS}`] : [])],
+      ...(REAL && ADDRESS ? [`--host-resolver-rules=MAP ${new URL(REAL).hostname} ${ADDRESS}`] : []), ...args],
   });
-}
-
-export async function standIn(): Promise<{ backend: Backend; base: string }> {
-  const backend = new Backend(process.env["UI_OUT"] ?? join(HERE, "dist"), join(HERE, "nginx.conf"));
-  return { backend, base: await backend.listen() };
 }
 
 export interface Look { width: number; height: number; dark: boolean }
@@ -35,7 +29,7 @@ export interface Look { width: number; height: number; dark: boolean }
 export async function visit(browser: Browser, base: string, look: Look): Promise<{ page: Page; context: BrowserContext; complaints: string[] }> {
   const context = await browser.newContext({
     baseURL: base,
-    ignoreHTTPSErrors: REAL !== null,
+    ignoreHTTPSErrors: base.startsWith("https:"),
     viewport: { width: look.width, height: look.height },
     colorScheme: look.dark ? "dark" : "light",
     hasTouch: look.width < 500,
@@ -52,25 +46,6 @@ export async function visit(browser: Browser, base: string, look: Look): Promise
     if (said.type() === "error" && !said.text().startsWith("Failed to load resource")) complaints.push(said.text());
   });
   return { page, context, complaints };
-}
-
-export async function logIn(page: Page, who = WHO): Promise<void> {
-  await page.goto("/");
-  await page.getByLabel("E-mail").fill(who.email);
-  await page.getByLabel("Password", { exact: true }).fill(who.password);
-  await page.getByRole("button", { name: "Log in" }).click();
-  await page.getByRole("textbox", { name: "Message" }).waitFor();
-}
-
-export async function send(page: Page, text: string): Promise<void> {
-  const box = page.getByRole("textbox", { name: "Message" });
-  await box.fill(text);
-  await page.getByRole("button", { name: "Send" }).click();
-}
-
-/** The answer is whole. */
-export async function answered(page: Page): Promise<void> {
-  await page.getByRole("button", { name: "Answer again" }).waitFor();
 }
 
 export async function shot(page: Page, name: string, look: Look): Promise<void> {
