@@ -9,12 +9,12 @@ const NO_PAGE = { "ngrok-skip-browser-warning": "1" };
 export function tunnel(url: string, tokens: TokenSource): Carrier {
   return {
     async ask({ method, path, body, signal }) {
-      const content = body === undefined ? null : JSON.stringify(body);
+      const content = body === undefined ? null : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
       async function send(token: string): Promise<Response> {
         return fetch(new URL(path, url), {
           method,
-          headers: { ...(content === null ? {} : { "Content-Type": "application/json" }), Authorization: `Bearer ${token}`, ...NO_PAGE },
-          body: content,
+          headers: { ...content?.headers, Authorization: `Bearer ${token}`, ...NO_PAGE },
+          ...(content && { body: content.body }),
           signal,
           credentials: "omit",
           cache: "no-store",

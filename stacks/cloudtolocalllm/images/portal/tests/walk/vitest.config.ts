@@ -1,0 +1,1 @@
+../../../../../enterprise-llm/images/ui/tests/walk/vitest.config.ts
