@@ -28,7 +28,7 @@ check: setup  ## Style, types, layers, shell
 test-pure: setup  ## The tests that need no host: under 20 s
 	$(PYTEST) -n 2 $(PURE)
 
-test-ui:  ## The chat page: types, units, and a browser that walks through it
+test-ui:  ## The chat page and the portal: types, units, and a browser that walks through them
 	@scripts/test-ui.sh
 
 test-lab: setup  ## The tests on real hosts, in the lab

@@ -1,15 +1,16 @@
 #!/bin/sh
-# The chat page's own tests: types and style, units, then a browser that walks through the page.
+# The pages' own tests: types and style, units, then a browser that walks through the page.
 #
-#   scripts/test-ui.sh
-#   UI_BASE_URL=https://chat.example.org UI_EMAIL=… UI_PASSWORD=… scripts/test-ui.sh     the walk, against real services
+#   scripts/test-ui.sh [chat|portal]
+#   UI_BASE_URL=https://chat.example.org UI_EMAIL=… UI_PASSWORD=… scripts/test-ui.sh     the chat's walk, against real services
 #
-# What npm installs and what is built stay out of the page's folder, whose files go onto servers: they are in build/ui,
-# where Node finds the modules through the link node_modules at the top of the tree. Screenshots: build/ui/shots.
+# What npm installs and what is built stay out of the pages' folders, whose files go onto servers: they are in build/ui,
+# where Node finds the modules through the link node_modules at the top of the tree. Screenshots: build/ui/shots/PAGE.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
-page=$root/stacks/enterprise-llm/images/ui
+chat=$root/stacks/enterprise-llm/images/ui
+portal=$root/stacks/cloudtolocalllm/images/portal
 build=$root/build/ui
 
 say() { printf 'test-ui: %s\n' "$*"; }
@@ -17,6 +18,13 @@ stop() {
     printf 'test-ui: %s\n' "$*" >&2
     exit 2
 }
+
+case "${1:-both}${UI_BASE_URL:+ real}" in
+    both) wanted="chat portal" ;;
+    chat | portal) wanted=$1 ;;
+    "both real" | "chat real") wanted=chat ;;
+    *) stop "the pages are chat and portal, and only the chat's walk can use real services" ;;
+esac
 
 command -v npm >/dev/null || stop "Node.js 20 or newer with npm is needed (24 is what the image is built with)"
 node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
@@ -33,25 +41,30 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v go
 fi
 
 mkdir -p "$build"
-if ! cmp -s "$page/package-lock.json" "$build/node_modules/.installed"; then
-    say "installing the page's modules into build/ui"
-    cp "$page/package.json" "$page/package-lock.json" "$page/.npmrc" "$build/"
+# One set of modules for both: the portal's package.json is a link to the chat page's.
+if ! cmp -s "$chat/package-lock.json" "$build/node_modules/.installed"; then
+    say "installing the pages' modules into build/ui"
+    cp "$chat/package.json" "$chat/package-lock.json" "$chat/.npmrc" "$build/"
     (cd "$build" && npm ci --ignore-scripts)
-    cp "$page/package-lock.json" "$build/node_modules/.installed"
+    cp "$chat/package-lock.json" "$build/node_modules/.installed"
 fi
 if [ ! -L "$root/node_modules" ]; then
     [ ! -e "$root/node_modules" ] || stop "node_modules at the top of the tree is in the way"
     ln -s build/ui/node_modules "$root/node_modules"
 fi
 
-cd "$page"
 PATH=$root/node_modules/.bin:$root/.venv/bin:$PATH
-export UI_OUT="$build/dist" UI_CACHE="$build/cache" UI_SHOTS="${UI_SHOTS:-$build/shots}"
-if [ -z "${UI_BASE_URL:-}" ]; then
-    tsc --noEmit
-    oxlint --deny-warnings
-    vitest run
-    vite build
-    say "JavaScript, compressed: $(cat "$UI_OUT"/assets/*.js | gzip -9 | wc -c) bytes in all"
-fi
-vitest run --config tests/walk/vitest.config.ts
+shots=${UI_SHOTS:-$build/shots}
+for name in $wanted; do
+    case $name in chat) cd "$chat" ;; portal) cd "$portal" ;; esac
+    say "the page: $name"
+    export UI_OUT="$build/dist/$name" UI_CACHE="$build/cache/$name" UI_SHOTS="$shots/$name"
+    if [ -z "${UI_BASE_URL:-}" ]; then
+        tsc --noEmit
+        oxlint --deny-warnings
+        vitest run
+        vite build
+        say "JavaScript, compressed: $(cat "$UI_OUT"/assets/*.js | gzip -9 | wc -c) bytes in all"
+    fi
+    vitest run --config tests/walk/vitest.config.ts
+done
