@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { AdminPage } from "./admin";
+import { IssuerLogin } from "./oidc/login";
 import { Entrance } from "./page/entrance";
 import type { User } from "./page/api/types";
 import { logout } from "./page/identity";
@@ -19,7 +20,8 @@ import { TryCard } from "./try/card";
 export function App() {
   const told = useStore(settings, (value) => value);
   if (told === "missing") return <Unset />;
-  return <Entrance>{(user) => (told ? <Portal user={user} settings={told} /> : null)}</Entrance>;
+  const login = told?.oidc ? { login: <IssuerLogin oidc={told.oidc} name={told.name} /> } : {};
+  return <Entrance {...login}>{(user) => (told ? <Portal user={user} settings={told} /> : null)}</Entrance>;
 }
 
 function Unset() {

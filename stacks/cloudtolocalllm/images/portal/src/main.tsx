@@ -4,7 +4,8 @@ import "./style.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app";
-import { begin } from "./page/identity";
+import { entryAt } from "./oidc/issuer";
+import { begin, enterBy } from "./page/identity";
 import { loadSettings } from "./settings";
 import { settings } from "./space";
 
@@ -16,8 +17,14 @@ createRoot(root).render(
   </StrictMode>,
 );
 
-void loadSettings().then(settings.set, () => settings.set("missing"));
-void begin();
+async function open(): Promise<void> {
+  const told = await loadSettings().catch(() => null);
+  if (told?.oidc) enterBy(entryAt(told.oidc, told.name));
+  settings.set(told ?? "missing");
+  if (told) await begin();
+}
+
+void open();
 try {
   sessionStorage.removeItem("reloads"); // all files came: see public/start.js
 } catch {

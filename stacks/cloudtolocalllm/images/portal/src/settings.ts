@@ -5,7 +5,15 @@ export interface Settings {
   /** The API's address: `https://api.example.org`. */
   api: string;
   /** Another issuer of tokens than the auth service of this origin; null without one. */
-  oidc: { issuer: string; client: string; audience: string } | null;
+  oidc: Oidc | null;
+}
+
+export interface Oidc {
+  issuer: string;
+  /** The id by which the issuer knows this page: a public client, whose redirect address is this origin and "/". */
+  client: string;
+  /** For whom access tokens have to be: the API. */
+  audience: string;
 }
 
 let offset = 0;

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { json, read, refuse } from "../page/answers";
 import { Logins, type User } from "../page/logins";
 import { Pages } from "../page/pages";
+import { Issuer, ISSUER, OIDC } from "./issuer";
 import { Model } from "./model";
 import { Proxy } from "./proxy";
 
@@ -22,7 +23,7 @@ export const ORIGIN = `https://${DOMAIN}`;
 const API = `api.${DOMAIN}`;
 const USERS = `users.${DOMAIN}`;
 export const TUNNEL = "quiet-otter.ngrok-free.app";
-const CONNECT = `https://${API} https://*.${USERS} wss://*.${USERS} https://*.ngrok-free.app`;
+const CONNECT = `https://${API} https://*.${USERS} wss://*.${USERS} https://*.ngrok-free.app https://${ISSUER}`;
 
 interface Session {
   sessionId: string; name: string; endpoint: string; live: boolean; desktop: boolean; started: string; ended: string | null;
@@ -35,6 +36,9 @@ interface Fault { path: RegExp; times: number; status: number; code: string }
 export class Cloud {
   readonly unknown: string[] = [];
   readonly logins = new Logins("CloudToLocalLLM", () => this.unknown.push("a refresh token was used twice"));
+  readonly issuer: Issuer;
+  /** People log in at the issuer. */
+  elsewhere = false;
   readonly model = new Model();
   readonly proxies = new Map<string, Proxy>();
   sessions: Session[] = [];
@@ -48,6 +52,9 @@ export class Cloud {
   readonly #server;
 
   constructor(pages: string, nginx: string) {
+    const [admin] = this.logins.users;
+    if (!admin) throw new Error("nobody has an account");
+    this.issuer = new Issuer(this.logins, admin, `${ORIGIN}/`);
     this.#pages = new Pages(pages, nginx, CONNECT);
     this.#server = createServer(certificate(), (request, response) => {
       this.#handle(request, response).catch((error: unknown) => {
@@ -121,6 +128,7 @@ export class Cloud {
       fault.times -= 1;
       if (fault.status === 0) return void request.socket.destroy();
     }
+    if (host === ISSUER) return this.issuer.handle(request, response);
     if (host === DOMAIN) return this.#origin(route, request, response);
     if (host !== API && host !== TUNNEL) {
       this.unknown.push(`${route} of ${host}`);
@@ -139,7 +147,7 @@ export class Cloud {
   }
 
   async #origin(route: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (route === "GET /settings.json") return json(response, 200, { name: "CloudToLocalLLM", api: `https://${API}`, oidc: null });
+    if (route === "GET /settings.json") return json(response, 200, { name: "CloudToLocalLLM", api: `https://${API}`, oidc: this.elsewhere ? OIDC : null });
     if (this.logins.knows(route)) return this.logins.answer(route, request, response, await read(request));
     if (!this.#pages.answer(new URL(request.url ?? "/", ORIGIN).pathname, response)) this.unknown.push(route);
   }

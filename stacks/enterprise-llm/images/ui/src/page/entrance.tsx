@@ -4,15 +4,21 @@ import { begin, config, identity } from "./identity";
 import { LoginPage } from "./login";
 import { useStore } from "./store";
 
+interface Props {
+  children: (user: User) => ReactNode;
+  /** Another log-in page than that of the auth service. */
+  login?: ReactNode;
+}
+
 /** The log-in page, until somebody is in. */
-export function Entrance({ children }: { children: (user: User) => ReactNode }) {
+export function Entrance({ children, login }: Props) {
   const { phase, user } = useStore(identity, (value) => value);
   const name = useStore(config, (value) => value?.name);
   useEffect(() => {
     if (phase === "out" && name !== undefined) document.title = name;
   }, [phase, name]);
   if (phase === "in" && user) return children(user);
-  if (phase === "out") return <LoginPage />;
+  if (phase === "out") return login ?? <LoginPage />;
   if (phase === "unreachable") return <Unreached />;
   return <Starting />;
 }

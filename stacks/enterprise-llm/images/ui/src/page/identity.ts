@@ -1,7 +1,7 @@
 import { entrance } from "./api/entrance";
 import { Unreachable } from "./api/errors";
 import { browserLock, tokenSource } from "./api/tokens";
-import type { AuthConfig, User } from "./api/types";
+import type { AuthConfig, Login, User } from "./api/types";
 import { store } from "./store";
 
 export interface Identity {
@@ -14,11 +14,25 @@ export interface Identity {
 export const identity = store<Identity>({ phase: "starting", user: null, reason: null });
 export const config = store<AuthConfig | null>(null);
 
+/** A way in: the auth service's, unless a page has another. */
+export interface Entry {
+  config(): Promise<AuthConfig>;
+  /** Throws SignedOut when a person has to log in. */
+  refresh(): Promise<Login>;
+  logout(): Promise<void>;
+}
+
+let entry: Entry = entrance;
+
+export function enterBy(other: Entry): void {
+  entry = other;
+}
+
 const tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel("login") : null;
 const farewells = new Set<() => void>();
 
 export const tokens = tokenSource({
-  refresh: entrance.refresh,
+  refresh: () => entry.refresh(),
   lock: browserLock,
   now: Date.now,
   onUser(user) {
@@ -50,7 +64,7 @@ export async function begin(): Promise<void> {
 
 export async function learnConfig(): Promise<void> {
   if (config.get()) return;
-  await entrance.config().then(config.set, () => undefined);
+  await entry.config().then(config.set, () => undefined);
 }
 
 export async function login(email: string, password: string): Promise<void> {
@@ -64,7 +78,7 @@ export async function register(email: string, password: string, name: string): P
 }
 
 export async function logout(): Promise<void> {
-  const told = await entrance.logout().then(
+  const told = await entry.logout().then(
     () => true,
     () => false,
   );

@@ -84,9 +84,15 @@ export class Logins {
     return user;
   }
 
-  #grant(user: User, response: ServerResponse): void {
-    const [access, refresh] = [randomUUID(), randomUUID()];
+  /** An access token. */
+  issue(user: User): string {
+    const access = randomUUID();
     this.#access.set(access, { user: user.id, until: Date.now() + this.tokenSeconds * 1000 });
+    return access;
+  }
+
+  #grant(user: User, response: ServerResponse): void {
+    const [access, refresh] = [this.issue(user), randomUUID()];
     this.#refresh.set(refresh, { user: user.id, spent: false });
     response.setHeader("Set-Cookie", `refresh=${refresh}; Path=/auth; HttpOnly; SameSite=Strict`);
     json(response, 200, { access_token: access, token_type: "Bearer", expires_in: this.tokenSeconds, user: shown(user) });
