@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import type { Service } from "./api/service";
-import { msOf, type AnyonesSession } from "./api/types";
+import type { AnyonesSession } from "./api/types";
 import { aborted, words } from "./page/api/errors";
 import { bytes, duration, moment } from "./words";
 
@@ -54,8 +54,8 @@ function Sheet({ sessions }: { sessions: readonly AnyonesSession[] }) {
       <tbody>
         {sessions.map((session) => (
           <tr key={session.sessionId}>
-            <td className="who">{session.email ?? session.name}</td>
-            <td>{moment(msOf(session.started), Date.now())}</td>
+            <td className="who">{session.name}</td>
+            <td>{moment(Date.parse(session.started), Date.now())}</td>
             <td data-number>{duration(session.seconds)}</td>
             <td data-number>{bytes(session.bytesIn + session.bytesOut)}</td>
             <td><span className="badge" data-mood={session.desktop ? "good" : "busy"}>{session.desktop ? "Connected" : "Waiting"}</span></td>

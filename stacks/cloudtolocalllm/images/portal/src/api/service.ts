@@ -17,8 +17,8 @@ export function service(http: Http, api: string): Service {
   const list = async <T>(address: string, signal?: AbortSignal) =>
     (await http.json<{ sessions: T[] }>("GET", address, signal ? { signal } : {})).sessions;
   return {
-    sessions: (signal) => list<Session>(`${api}/api/streaming/sessions`, signal),
-    everyones: (signal) => list<AnyonesSession>(`${api}/api/admin/streaming/sessions`, signal),
+    sessions: (signal) => list<Session>(`${api}/api/streaming/sessions?limit=30`, signal),
+    everyones: (signal) => list<AnyonesSession>(`${api}/api/admin/streaming/sessions?live=true&limit=200`, signal),
     create: () => http.json("POST", `${api}/api/streaming/create`, { body: {} }),
     end: (sessionId) => http.json("DELETE", path(sessionId)),
     token: (sessionId) => http.json("POST", `${path(sessionId)}/token`, { body: { role: "client" } }),

@@ -1,6 +1,4 @@
-/** What the API says, as the contract of the stack words it. Moments are ISO 8601 or seconds since 1970. */
-
-export type Moment = string | number;
+/** What the API says, as its document words it. Moments are ISO 8601. */
 
 export interface Session {
   sessionId: string;
@@ -9,9 +7,9 @@ export interface Session {
   live: boolean;
   /** Whether a desktop is connected, as far as the API knows: it asks the proxies every 30 s. */
   desktop: boolean;
-  started: Moment;
-  ended: Moment | null;
-  /** Why it ended. */
+  started: string;
+  ended: string | null;
+  /** Why it ended: idle, asked, unhealthy, lost. */
   reason: string | null;
   seconds: number;
   bytesIn: number;
@@ -22,16 +20,11 @@ export interface Session {
 
 /** As an admin sees it. */
 export interface AnyonesSession extends Session {
+  /** Whose it is: the token's `sub`. */
   user: string;
-  email?: string | null;
 }
 
 export interface Token {
   token: string;
-  expiresAt: Moment;
-}
-
-/** In ms since 1970. */
-export function msOf(moment: Moment): number {
-  return typeof moment === "number" ? moment * 1000 : Date.parse(moment);
+  expiresAt: string;
 }

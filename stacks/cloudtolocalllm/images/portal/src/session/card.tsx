@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { msOf, type Session } from "../api/types";
+import type { Session } from "../api/types";
 import { CopyButton } from "../page/parts/copy";
 import { useStore } from "../page/store";
 import { bytes, duration, moment } from "../words";
@@ -78,7 +78,7 @@ function Running({ desk, session }: { desk: Desk; session: Session }) {
 function Facts({ desk, session }: { desk: Desk; session: Session }) {
   const way = useStore(desk.state, (state) => (stageOf(state) === "connected" ? wayOf(state) : null));
   const now = useNow(10_000);
-  const started = msOf(session.started);
+  const started = Date.parse(session.started);
   return (
     <dl className="facts">
       <div><dt>Started</dt><dd>{moment(started, now)}</dd></div>

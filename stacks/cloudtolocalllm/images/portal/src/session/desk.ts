@@ -1,4 +1,4 @@
-import { msOf, type Session } from "../api/types";
+import type { Session } from "../api/types";
 import type { Service } from "../api/service";
 import { aborted, ApiError, SignedOut, Unreachable, words } from "../page/api/errors";
 import type { TokenSource } from "../page/api/tokens";
@@ -73,7 +73,7 @@ export function desk(service: Service, tokens: TokenSource): Desk {
       now: serverNow,
       async token() {
         const { token, expiresAt } = await service.token(live.sessionId);
-        return { token, until: msOf(expiresAt) };
+        return { token, until: Date.parse(expiresAt) };
       },
     });
     const heed = () => {

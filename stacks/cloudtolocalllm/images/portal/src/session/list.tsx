@@ -1,4 +1,3 @@
-import { msOf } from "../api/types";
 import { useStore } from "../page/store";
 import { bytes, duration, moment } from "../words";
 import type { Desk } from "./desk";
@@ -22,7 +21,7 @@ export function SessionList({ desk }: { desk: Desk }) {
           <tbody>
             {sessions.map((session) => (
               <tr key={session.sessionId}>
-                <td>{moment(msOf(session.started), Date.now())}</td>
+                <td>{moment(Date.parse(session.started), Date.now())}</td>
                 <td data-number>{duration(session.seconds)}</td>
                 <td data-number>{bytes(session.bytesIn + session.bytesOut)}</td>
                 <td>{session.live ? <span className="badge" data-mood="good">Running</span> : <span className="text-muted">{reasonOf(session)}</span>}</td>

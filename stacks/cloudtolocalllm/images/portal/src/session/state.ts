@@ -74,12 +74,10 @@ export function stageOf(state: State): Stage {
 }
 
 const REASONS: Record<string, string> = {
-  user: "you stopped it",
-  stopped: "you stopped it",
+  asked: "you stopped it",
   idle: "10 minutes without use",
-  admin: "an administrator stopped it",
+  unhealthy: "its proxy did not answer",
   lost: "its proxy was lost",
-  failed: "it could not be started",
 };
 
 export function reasonOf(session: Session): string {

@@ -27,7 +27,7 @@ const CONNECT = `https://${API} https://*.${USERS} wss://*.${USERS} https://*.ng
 
 interface Session {
   sessionId: string; name: string; endpoint: string; live: boolean; desktop: boolean; started: string; ended: string | null;
-  reason: string | null; seconds: number; bytesIn: number; bytesOut: number; tunnel: string | null; user: string; email: string;
+  reason: string | null; seconds: number; bytesIn: number; bytesOut: number; tunnel: string | null; user: string;
 }
 
 /** The next requests to a path fail so; 0: without an answer. */
@@ -107,7 +107,7 @@ export class Cloud {
     const name = `${email.split("@")[0]}-${sessionId.slice(0, 6)}`;
     const session = {
       sessionId, name, endpoint: `https://${name}.${USERS}`, live: true, desktop: false, started: new Date().toISOString(), ended: null,
-      reason: null, seconds: 0, bytesIn: 0, bytesOut: 0, tunnel: null, user: user?.id ?? email, email, ...more,
+      reason: null, seconds: 0, bytesIn: 0, bytesOut: 0, tunnel: null, user: user?.id ?? email, ...more,
     };
     this.sessions.unshift(session);
     if (session.live) this.proxies.set(name, new Proxy(sessionId, this.model));
@@ -156,15 +156,15 @@ export class Cloud {
     const body = await read(request);
     const own = this.sessions.filter((session) => session.user === user.id);
     switch (route) {
-      case "GET /api/streaming/sessions":
-        return json(response, 200, { sessions: own.map((session) => this.#shown(session)) });
-      case "GET /api/admin/streaming/sessions":
+      case "GET /api/streaming/sessions?limit=30":
+        return json(response, 200, { sessions: own.map((session) => this.#shown(session)), next: null });
+      case "GET /api/admin/streaming/sessions?live=true&limit=200":
         if (user.role !== "admin") return refuse(response, 403, "forbidden");
-        return json(response, 200, { sessions: this.sessions.filter(({ live }) => live).map((session) => this.#shown(session)) });
+        return json(response, 200, { sessions: this.sessions.filter(({ live }) => live).map((session) => this.#shown(session)), next: null });
       case "POST /api/streaming/create": {
         await new Promise((done) => setTimeout(done, this.createMs));
         const session = own.find(({ live }) => live) ?? this.add(user.email);
-        return json(response, 200, { ...session, ...this.#token(session) });
+        return json(response, 200, { endpoint: session.endpoint, sessionId: session.sessionId, name: session.name, ...this.#token(session) });
       }
     }
     const [, method, id, token] = /^(\w+) \/api\/streaming\/(\w{26})(\/token)?$/.exec(route) ?? [];
@@ -172,7 +172,7 @@ export class Cloud {
     if (id !== undefined && !session) return refuse(response, 404, "session_not_found");
     if (session && method === "POST" && token && body["role"] === "client") return json(response, 200, this.#token(session));
     if (session && method === "DELETE" && !token) {
-      this.end(session, "user");
+      this.end(session, "asked");
       return json(response, 204);
     }
     this.unknown.push(route);

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { accessible, fits, shot, type Look } from "../page/browser";
 import { TUNNEL } from "./cloud";
-import { ask, logIn, start, visitPortal, type Visit } from "./visitor";
+import { ask, enter, logIn, start, visitPortal, type Visit } from "./visitor";
 
 const LOOK: Look = { width: 820, height: 1100, dark: false };
 
@@ -111,7 +111,7 @@ describe("faults", () => {
   });
 
   test("it cannot be started: why, and again", async () => {
-    at.cloud.faults.push({ path: /\/create$/, times: 1, status: 503, code: "no_room" });
+    at.cloud.faults.push({ path: /^POST .*\/create$/, times: 1, status: 503, code: "no_room" });
     await at.page.getByRole("button", { name: "Start a session" }).click();
     await at.page.getByText("Refused: no room.").waitFor();
     await accessible(at.page);
@@ -147,8 +147,7 @@ describe("faults", () => {
     await at.page.getByText("at home.").waitFor();
     at.cloud.logins.end();
     await at.page.getByText("Your login has run out.").waitFor();
-    await at.page.getByLabel("E-mail").waitFor();
-    await logIn(at.page);
+    await enter(at.page);
     await heading("Your desktop is connected");
     await at.page.getByText("Still here?").waitFor();
   });
@@ -158,7 +157,7 @@ describe("faults", () => {
     at.cloud.model.names = [];
     await at.page.reload();
     await at.page.getByText("its model server has no model").waitFor();
-    expect(await at.page.getByLabel("Model").isDisabled()).toBe(true);
+    expect(await at.page.getByLabel("Model", { exact: true }).isDisabled()).toBe(true);
     await ask(at.page, "Anything");
     expect(await at.page.getByRole("textbox", { name: "Prompt" }).inputValue()).toBe("Anything");
   });

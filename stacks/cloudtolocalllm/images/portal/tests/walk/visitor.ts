@@ -34,6 +34,11 @@ export async function visitPortal(look: Look): Promise<Visit> {
 
 export async function logIn(page: Page, who = ADMIN): Promise<void> {
   await page.goto("/");
+  await enter(page, who);
+}
+
+/** Fills in the log-in page that is there. */
+export async function enter(page: Page, who = ADMIN): Promise<void> {
   await page.getByLabel("E-mail").fill(who.email);
   await page.getByLabel("Password", { exact: true }).fill(who.password);
   await page.getByRole("button", { name: "Log in" }).click();
