@@ -20,7 +20,7 @@ export function SessionCard({ desk }: { desk: Desk }) {
         {state.sessions && <span className="badge" data-mood={live ? "good" : "off"}>{live ? "Running" : "Not running"}</span>}
         {live && (
           <button type="button" className="secondary ml-auto" disabled={state.doing !== null} onClick={() => void desk.stop()}>
-            {state.doing === "stopping" ? "Stopping…" : "Stop the session"}
+            {state.doing === "stopping" ? "Stopping…" : <span>Stop<span className="max-sm:sr-only"> the session</span></span>}
           </button>
         )}
       </div>
@@ -34,7 +34,7 @@ function Idle({ desk }: { desk: Desk }) {
   const doing = useStore(desk.state, (state) => state.doing);
   return (
     <>
-      <p className="mt-3 max-w-prose text-muted">
+      <p className="mt-3 max-w-prose text-pretty text-muted">
         A session leads from this browser to the models on your own desktop, through a small proxy that is yours alone and keeps
         nothing. It ends by itself after ten minutes without use.
       </p>

@@ -8,7 +8,7 @@ export function SessionList({ desk }: { desk: Desk }) {
   const sessions = useStore(desk.state, (state) => state.sessions);
   return (
     <section className="card-box" aria-labelledby="sessions">
-      <h2 id="sessions" className="text-base font-semibold">Your sessions</h2>
+      <h2 id="sessions" className="text-base font-semibold">History</h2>
       {sessions === null ? (
         <div className="skeleton mt-4 h-24" />
       ) : sessions.length === 0 ? (

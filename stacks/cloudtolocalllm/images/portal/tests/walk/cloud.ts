@@ -17,6 +17,7 @@ import { Pages } from "../page/pages";
 import { Issuer, ISSUER, OIDC } from "./issuer";
 import { Model } from "./model";
 import { Proxy } from "./proxy";
+import type { RealProxy } from "./real";
 
 export const DOMAIN = "llm.example.org";
 export const ORIGIN = `https://${DOMAIN}`;
@@ -41,6 +42,8 @@ export class Cloud {
   elsewhere = false;
   readonly model = new Model();
   readonly proxies = new Map<string, Proxy>();
+  /** Real ones, in place of stand-ins. */
+  readonly real = new Map<string, RealProxy>();
   sessions: Session[] = [];
   faults: Fault[] = [];
   createMs = 0;
@@ -63,7 +66,8 @@ export class Cloud {
       });
     });
     this.#server.on("upgrade", (request, socket, head) => {
-      const proxy = this.proxies.get(request.headers.host?.replace(`.${USERS}`, "") ?? "");
+      const name = request.headers.host?.replace(`.${USERS}`, "") ?? "";
+      const proxy = this.real.get(name) ?? this.proxies.get(name);
       if (request.headers.origin !== ORIGIN) this.unknown.push(`a WebSocket from ${request.headers.origin}`);
       if (proxy) proxy.upgrade(request, socket, head);
       else socket.destroy();
@@ -185,7 +189,7 @@ export class Cloud {
   }
 
   #token(session: Session): { token: string; expiresAt: string } {
-    const token = randomBytes(24).toString("base64url");
+    const token = this.real.get(session.name)?.token("client") ?? randomBytes(24).toString("base64url");
     this.proxies.get(session.name)?.tokens.add(token);
     return { token, expiresAt: new Date(Date.now() + this.tokenMs).toISOString() };
   }

@@ -1,22 +1,15 @@
 /**
- * A stand-in for a person's proxy and the bridge behind it: the handshake, the frames and their credit as the contract words them. What is
- * no frame, comes too early, without credit or for a path that is not carried is a fault of the page.
+ * A stand-in for a person's proxy, with the desktop behind it: the handshake and the frames as the contract words them. What is no
+ * frame, comes too early, without credit or for a path that is not carried is a fault of the page.
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
-import { CLOSE, decode, encode, ReceiveWindow, SendWindow, type Frame } from "../../src/stream/frames";
+import { CLOSE, decode, encode, type Frame } from "../../src/stream/frames";
+import { Desktop } from "./desktop";
 import type { Model } from "./model";
 
-interface Stream {
-  method: string;
-  path: string;
-  body: string;
-  inward: ReceiveWindow;
-  outward: SendWindow;
-  credit: () => void;
-  over: boolean;
-}
+type Auth = Extract<Frame, { type: "auth" }>;
 
 export class Proxy {
   readonly faults: string[] = [];
@@ -54,19 +47,19 @@ export class Proxy {
   }
 
   #serve(client: WebSocket): void {
-    const streams = new Map<number, Stream>();
+    const desktop = new Desktop(this.model, (message) => client.send(message), () => !this.desktop);
     let greeted = false;
     this.#clients.add(client);
     client.on("close", () => {
       this.#clients.delete(client);
-      for (const stream of streams.values()) end(stream);
+      desktop.end();
     });
     client.on("message", (data: Buffer, binary: boolean) => {
       try {
         const frame = decode(binary ? new Uint8Array(data).buffer : data.toString());
         if (frame.type === "auth") greeted = this.#greet(client, frame, greeted);
         else if (!greeted) throw new Error(`${frame.type} before the handshake`);
-        else this.#take(client, streams, frame);
+        else desktop.take(frame);
       } catch (error) {
         this.faults.push(String(error));
         client.close(1002);
@@ -75,69 +68,22 @@ export class Proxy {
   }
 
   /** Whether the connection may be used now. */
-  #greet(client: WebSocket, auth: Extract<Frame, { type: "auth" }>, greeted: boolean): boolean {
+  #greet(client: WebSocket, auth: Auth, greeted: boolean): boolean {
     const refused = this.#refusal(auth);
     if (refused !== null) {
       client.close(refused);
       return false;
     }
-    const { token, sessionId } = auth;
-    this.#used.add(token);
+    this.#used.add(auth.token);
     if (greeted) this.extended += 1;
     else this.handshakes += 1;
-    client.send(encode({ type: "ready", sessionId }));
+    client.send(encode({ type: "ready", sessionId: this.sessionId }));
     return true;
   }
 
-  #refusal({ token, sessionId, timestamp }: Extract<Frame, { type: "auth" }>): number | null {
+  #refusal({ token, sessionId, timestamp }: Auth): number | null {
     if (sessionId !== this.sessionId) return CLOSE.wrongSession;
     if (!this.tokens.has(token) || Math.abs(Date.now() - timestamp) > 30_000) return CLOSE.badToken;
     return this.#used.has(token) ? CLOSE.replay : null;
   }
-
-  #take(client: WebSocket, streams: Map<number, Stream>, frame: Frame): void {
-    if (frame.type === "request") {
-      if (!/^\/(api|v1)\//.test(frame.path)) throw new Error(`${frame.path} is not carried`);
-      if (Math.max(0, ...streams.keys()) >= frame.id) throw new Error("ids only go up");
-      const stream = { method: frame.method, path: frame.path, body: "", inward: new ReceiveWindow(), outward: new SendWindow(), credit: () => undefined, over: false };
-      return void streams.set(frame.id, stream);
-    }
-    const stream = "id" in frame ? streams.get(frame.id) : undefined;
-    if (!stream) throw new Error(`${frame.type} of no stream`);
-    if (frame.type === "data") {
-      stream.inward.receive(frame.body.length);
-      stream.body += Buffer.from(frame.body).toString();
-      const bytes = stream.inward.consume(frame.body.length);
-      if (bytes > 0) client.send(encode({ type: "window", id: frame.id, bytes }));
-    } else if (frame.type === "end") void this.#answer(client, frame.id, stream);
-    else if (frame.type === "window") {
-      stream.outward.give(frame.bytes);
-      stream.credit();
-    } else if (frame.type === "cancel") end(stream);
-    else throw new Error(`${frame.type} is not for a proxy`);
-  }
-
-  async #answer(client: WebSocket, id: number, stream: Stream): Promise<void> {
-    const send = (frame: Frame) => client.send(encode(frame));
-    if (!this.desktop) return send({ type: "error", id, code: "desktop_away", message: "No desktop is connected." });
-    const { status, type, pieces } = this.model.reply(stream.method, stream.path, stream.body);
-    send({ type: "response", id, status, headers: { "content-type": type } });
-    for await (const piece of pieces) {
-      let rest = Buffer.from(piece);
-      while (rest.length > 0 && !stream.over) {
-        const taken = stream.outward.take(Math.min(rest.length, 2 ** 16));
-        if (taken === 0) await new Promise<void>((done) => (stream.credit = () => void done()));
-        else send({ type: "data", id, body: new Uint8Array(rest.subarray(0, taken)) });
-        rest = rest.subarray(taken);
-      }
-      if (stream.over) return;
-      if (!this.desktop) return send({ type: "error", id, code: "desktop_lost", message: "The desktop is gone." });
-    }
-    if (!stream.over) send({ type: "end", id });
-  }
-}
-
-function end(stream: Stream): void {
-  stream.over = true;
-  stream.credit();
 }
