@@ -64,7 +64,7 @@ function Running({ desk, session }: { desk: Desk; session: Session }) {
       <Path desk={desk} />
       <div role="status">
         <h2 className="flex items-center gap-2.5 font-semibold"><span className="dot" data-stage={stage} />{heading}</h2>
-        <p className="mt-0.5 text-muted">{complaint ?? text}</p>
+        <p className="mt-0.5 text-muted">{stage === "connected" && complaint !== null ? complaint : text}</p>
       </div>
       <div className="command">
         <code>{command}</code>

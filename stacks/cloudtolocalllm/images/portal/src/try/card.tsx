@@ -30,7 +30,7 @@ export function TryCard({ desk, conversation }: { desk: Desk; conversation: Conv
         {connected && way && <p className="text-sm text-muted">in use: {WAYS[way]}</p>}
         {turns > 0 && <button type="button" className="quiet ml-auto" onClick={() => conversation.clear()}>Clear</button>}
       </div>
-      <Turns conversation={conversation} stage={stageOf(state)} models={names.length} />
+      <Turns conversation={conversation} empty={state.complaint ?? (connected && names.length === 0 ? NO_MODEL : EMPTY[stageOf(state)])} />
       <Composer conversation={conversation} ready={connected && model !== null} onAsk={ask}>
         <select className="select bare" aria-label="Model" value={model ?? ""} disabled={names.length === 0} onChange={(event) => setChosen(event.target.value)}>
           {names.length === 0 && <option value="">No model yet</option>}
@@ -41,6 +41,7 @@ export function TryCard({ desk, conversation }: { desk: Desk; conversation: Conv
   );
 }
 
+const NO_MODEL = "Your desktop is connected, but its model server has no model. With Ollama: ollama pull llama3.2";
 const EMPTY: Record<Stage, string> = {
   loading: "",
   none: "",
@@ -50,14 +51,14 @@ const EMPTY: Record<Stage, string> = {
   connected: "Ask one of your models something. The answer comes from your desktop, and nothing of it is kept on the way.",
 };
 
-function Turns({ conversation, stage, models }: { conversation: Conversation; stage: Stage; models: number }) {
+/** `empty`: what stands there before the first question. */
+function Turns({ conversation, empty }: { conversation: Conversation; empty: string }) {
   const { turns, answering, trouble } = useStore(conversation.talk, (talk) => talk);
   const box = useRef<HTMLDivElement>(null);
   const followed = useRef(true);
   useEffect(() => {
     if (followed.current) box.current?.scrollTo({ top: box.current.scrollHeight });
   }, [turns, trouble]);
-  const empty = stage === "connected" && models === 0 ? "Your desktop is connected, but its model server has no model. With Ollama: ollama pull llama3.2" : EMPTY[stage];
   return (
     <div
       ref={box}

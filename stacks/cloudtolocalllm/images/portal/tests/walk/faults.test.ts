@@ -154,11 +154,19 @@ describe("faults", () => {
 
   test("a desktop whose model server does not run, and one without a model", async () => {
     await connected();
+    at.cloud.model.down = true;
+    await at.page.reload();
+    await at.page.getByText("The model server on the desktop does not answer").first().waitFor();
+    await heading("Your desktop is connected");
+    await accessible(at.page);
+    await shot(at.page, "25-no-model-server", LOOK);
+    at.cloud.model.down = false;
     at.cloud.model.names = [];
     await at.page.reload();
     await at.page.getByText("its model server has no model").waitFor();
     expect(await at.page.getByLabel("Model", { exact: true }).isDisabled()).toBe(true);
-    await ask(at.page, "Anything");
+    await at.page.getByRole("textbox", { name: "Prompt" }).fill("Anything");
+    await at.page.keyboard.press("Enter");
     expect(await at.page.getByRole("textbox", { name: "Prompt" }).inputValue()).toBe("Anything");
   });
 

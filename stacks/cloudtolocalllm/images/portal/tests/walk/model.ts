@@ -13,10 +13,13 @@ export class Model {
   names = ["llama3.2:3b", "qwen3:8b"];
   words: string[] = "Your desktop says hello. Each of these words came by itself, from a model that runs at home.".match(/\s*\S+/g) ?? [];
   paceMs = 5;
+  /** Nothing listens on the desktop: the bridge says so. */
+  down = false;
   /** How many of its answers were broken off by who asked. */
   broken = 0;
 
   reply(method: string, path: string, body: string): Reply {
+    if (this.down) return json(502, { error: { code: "local_away", message: "The model server on the desktop does not answer: connection refused." } });
     const ollama = this.dialect === "ollama";
     switch (`${method} ${path}`) {
       case "GET /api/tags":
