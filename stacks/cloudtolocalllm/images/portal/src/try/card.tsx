@@ -80,7 +80,7 @@ function Turns({ conversation, empty }: { conversation: Conversation; empty: str
         ) : (
           <div key={at} className="answer">
             <span className="sr-only">The model: </span>
-            {content}
+            {content.trimStart()}
             {answering && at === turns.length - 1 && content === "" && <span className="waiting" role="img" aria-label="Waiting for the answer"><i /><i /><i /></span>}
           </div>
         ),
