@@ -19,8 +19,14 @@ export function TryCard({ desk, conversation }: { desk: Desk; conversation: Conv
   function ask(text: string): boolean {
     const carrier = desk.carrier();
     if (!carrier || !state.models || model === null) return false;
-    void conversation.ask(text, carrier, state.models, model);
+    void asked(conversation.ask(text, carrier, state.models, model));
     return true;
+  }
+
+  /** What went wrong shows on the way, too. */
+  async function asked(answer: Promise<void>): Promise<void> {
+    await answer;
+    if (conversation.talk.get().trouble !== null) desk.hurry();
   }
 
   return (
