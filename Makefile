@@ -6,10 +6,11 @@ PURE := tests --ignore=tests/lab --ignore=tests/faults --ignore=tests/e2e
 # Not part of `make test`: a host with a kernel of its own, under emulation; a stack that builds its images on the host.
 ENCRYPTION := tests/lab/test_data_encryption.py
 ENTERPRISE := tests/lab/test_enterprise_llm.py tests/lab/test_enterprise_engines.py
-LAB := tests/lab $(ENCRYPTION:%=--ignore=%) $(ENTERPRISE:%=--ignore=%)
+CLOUD := tests/lab/test_cloudtolocalllm.py
+LAB := tests/lab $(ENCRYPTION:%=--ignore=%) $(ENTERPRISE:%=--ignore=%) $(CLOUD:%=--ignore=%)
 PYTEST := PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN)/pytest -q
 
-.PHONY: help setup check test test-pure test-lab test-encryption test-enterprise test-images test-ui demo bench picture faults e2e-real clean
+.PHONY: help setup check test test-pure test-lab test-encryption test-enterprise test-cloud test-images test-ui demo bench picture faults e2e-real clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +43,10 @@ test-encryption: setup  ## The encrypted data volume, on a host with a kernel of
 test-enterprise: setup  ## The stack enterprise-llm on a real host: its images are built there
 	@scripts/engine.sh
 	$(PYTEST) $(ENTERPRISE)
+
+test-cloud: setup  ## The stack cloudtolocalllm on a real host: its images are built there
+	@scripts/engine.sh
+	$(PYTEST) $(CLOUD)
 
 test-images: setup  ## The tests of the services that this project writes itself, with a real Postgres and Redis (minutes)
 	@scripts/test-images.sh

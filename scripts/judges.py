@@ -1,4 +1,4 @@
-"""Outside judges for the tests: Docker Compose, Caddy and nginx, unpacked from Debian's packages into .venv/bin.
+"""Outside judges for the tests: Compose, Caddy, nginx, promtool, unpacked from Debian's packages into .venv/bin.
 
     python scripts/judges.py
 
@@ -19,6 +19,7 @@ PROGRAMS = {
     "docker-compose": ("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose"),
     "caddy": ("caddy", "usr/bin/caddy"),
     "nginx": ("nginx", "usr/sbin/nginx"),
+    "promtool": ("promtool", "usr/bin/promtool"),
 }
 """Name → (Debian package, path of the program in it)."""
 

@@ -87,9 +87,10 @@ def rendered(stack: str = "lean-llm", own: Mapping[str, str] | None = None, **ho
     return render(chosen, secrets_for(chosen), make_templates({**texts(), **(own or {})}), context)
 
 
-def context(name: str) -> Context:
+def context(name: str, folders: Mapping[str, str]) -> Context:
     """A stand-in for the build contexts, which change with every line of the images' own code."""
-    return Context(name, {"Dockerfile": (b"FROM scratch\n", False)})
+    more = {f"{inside}/index.html": (folder.encode(), False) for inside, folder in folders.items()}
+    return Context(name, {"Dockerfile": (b"FROM scratch\n", False), **more})
 
 
 ROOT = "/opt/small"
@@ -197,6 +198,7 @@ def probe_output(facts: Facts) -> bytes:
         *(("sha", now.sha, path) for path, now in facts.files.items()),
         *(("mode", f"{now.mode:o}", now.owner, path) for path, now in facts.files.items()),
         *(("container", c.id, c.name, c.state, c.status, c.fingerprint, c.image, c.service) for c in facts.containers),
+        *(("spawned", label, count) for label, count in facts.spawned.items()),
         ("docker", facts.docker),
         *(("unit", name, unit.active, unit.sub, unit.enabled) for name, unit in facts.units.items()),
         *(("check", name, "yes" if answer else "no") for name, answer in facts.checks.items()),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctl.cli import front, options
+from ctl.cli import front, options, sites
 from ctl.cli.applying import Manner, bring, workplace
 from ctl.cli.terminal import err, out, print_json, stdin_is_terminal
 from ctl.core.errors import Unreachable, UsageError
@@ -86,6 +86,7 @@ def plan(
 
     place = workplace(context, stack, options.with_gpu(set_, gpu), key, accept_new_host_key)
     host = place.host(target)
+    sites.announce(place, [host], phase or ALL, only or ())
     now: Mapping[str, bytes] = {}
     before = None
     if bare:
@@ -132,8 +133,10 @@ def deploy(
     A host that is in no inventory (user@host with --stack) is written into it.
     """
     place = workplace(context, stack, options.with_gpu(set_, gpu), key, accept_new_host_key)
+    hosts = place.hosts(targets or [])
+    sites.build(place, hosts, phase or ALL, only or ())
     manner = Manner(yes=yes, json=json, wait=wait, detach=detach, rollback=not no_rollback)
-    return bring(place, place.hosts(targets or []), phase or ALL, only or (), manner, "deploy")
+    return bring(place, hosts, phase or ALL, only or (), manner, "deploy")
 
 
 def setup(

@@ -50,6 +50,7 @@ def _checks(place: Workplace, host: Host) -> list[Check]:
     """First what is wrong here, then the host; with what cannot be rendered, as much as can be said."""
     from ctl.core.doctor import Check, failed, secrets  # noqa: PLC0415
     from ctl.core.errors import CtlError  # noqa: PLC0415
+    from ctl.edge.site import contexts  # noqa: PLC0415
     from ctl.run import checkup  # noqa: PLC0415
 
     checks: list[Check] = []
@@ -61,7 +62,7 @@ def _checks(place: Workplace, host: Host) -> list[Check]:
         checks.append(failed("vault", error))
     try:
         selection, supplied = place.selection(host), place.supplied(host)
-        release = checkup.rehearsed(selection, supplied, kept, place.templates, place.project.context)
+        release = checkup.rehearsed(selection, supplied, kept, place.templates, contexts(place.project))
         checks.append(Check("files", "ok", "inventory, stack and templates fit together"))
         checks += secrets(selection.secrets, supplied, kept, host.name)
     except CtlError as error:

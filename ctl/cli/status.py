@@ -82,6 +82,8 @@ def report(todo: Plan) -> dict[str, Any]:
                 {"name": container.name, "state": state, "health": health, "id": fact.id if fact else None}
             )
             service["healthy"] = service["healthy"] and state == "running" and health == "healthy"
+        if container.spawns:
+            service["spawned"] = {container.spawns.title: facts.spawned.get(container.spawns.label)}
     return {
         "host": release.host,
         "stack": release.stack,
@@ -141,7 +143,9 @@ def lines(data: dict[str, Any]) -> list[Text]:
             c["state"] if c["health"] in {"healthy", "missing"} else f"{c['state']}, {c['health']}"
             for c in service["containers"]
         )
-        state = ", ".join(f"{count} × {word}" if count > 1 else word for word, count in states.items())
+        words = [f"{count} × {word}" if count > 1 else word for word, count in states.items()]
+        words += [f"{count} {title}" for title, count in service.get("spawned", {}).items() if count is not None]
+        state = ", ".join(words)
         name = f" {service['name']:<14} "
         result.append(
             Text.assemble("  ", mark, (name, "bold"), f"{state:<20} ", (urls.get(service["name"], ""), "cyan"))

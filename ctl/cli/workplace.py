@@ -204,16 +204,21 @@ class Workplace:
         for name in only:
             if name not in known:
                 raise UnknownName("service on this host", name, known)
+        for site in selection.sites.values():
+            from ctl.edge.site import ready  # noqa: PLC0415  few stacks have one
+
+            ready(self.project, site)
         return selection, {**self.secrets(selection), **{secret.name: secret for secret in instead}}
 
     def _render(
         self, selection: Selection, values: dict[str, Secret], phases: Collection[int], only: Collection[str]
     ) -> Aim:
         from ctl.core.render import render  # noqa: PLC0415
+        from ctl.edge.site import contexts  # noqa: PLC0415
         from ctl.run import Aim  # noqa: PLC0415
 
         def release(chosen: Selection) -> Release:
-            return render(chosen, values, self.templates, self.project.context)
+            return render(chosen, values, self.templates, contexts(self.project))
 
         carded = partial(release, selection.with_card()) if selection.vars["gpu"] == "auto" else None
         return Aim(release(selection), self.templates, phases, only, entrance=selection.entrance, carded=carded)

@@ -14,12 +14,12 @@ from typing import Any
 
 from ctl.core.document import dump
 from ctl.core.errors import InvalidFile
-from ctl.core.image import Contexts
+from ctl.core.image import Context, Contexts
 from ctl.core.quoting import dotenv
-from ctl.core.release import Container, File, fingerprint
+from ctl.core.release import Container, File, Spawn, fingerprint
 from ctl.core.secret import Secret, digest
 from ctl.core.service import Service
-from ctl.core.stack import ServiceOverride
+from ctl.core.stack import ServiceOverride, Stack
 
 FINGERPRINT = "ctl.fingerprint"
 SERVICE = "ctl.service"
@@ -33,7 +33,7 @@ def complete(
     secrets: Iterable[Secret],
     override: ServiceOverride,
     *,
-    stack: str,
+    stack: Stack,
     directory: str,
     mounted: Mapping[str, File],
     phase: int,
@@ -42,7 +42,8 @@ def complete(
     """A service's rendered Compose data → its files (`compose.yaml`, `.env`) and its containers.
 
     `directory` is where the files stand on the host; `mounted` holds the service's other managed files by path;
-    `phase` is that of the containers; `contexts` gives what `build: STACK/IMAGE` names.
+    `phase` is that of the containers; `contexts` gives what `build: STACK/IMAGE` names, in Compose's longer way of
+    writing it (`context`, `additional_contexts`) with folders of this machine in it.
     Raises InvalidFile for what no service may do: an unpinned image, no health check, no memory limit, a published
     port outside the proxy.
     """
@@ -59,6 +60,7 @@ def complete(
         _settle_shape(fragment, source, f"services.{name}")
         _apply(fragment, override, service, first=name == service.name)
         context = _build(fragment, contexts, directory, files)
+        spawns = _spawn(fragment, service, stack, contexts, directory, files) if name == service.name else None
         _check(fragment, name, source, proxy=service.kind == "proxy")
         fragment.setdefault("restart", "unless-stopped")
         fragment.setdefault("security_opt", ["no-new-privileges:true"])
@@ -74,11 +76,22 @@ def complete(
         replicas = fragment["deploy"].get("replicas", 1)
         containers.append(
             Container(
-                name, service.name, fragment["image"], mark, phase, mounts, context, replicas, service.meta.scales
+                name,
+                service.name,
+                fragment["image"],
+                mark,
+                phase,
+                mounts,
+                context,
+                replicas,
+                service.meta.scales,
+                spawns,
             )
         )
-    inner = {name: {"name": f"{stack}-{name}", "external": True} for name in override.networks if name != "default"}
-    data["networks"] = {"default": {"name": stack, "external": True}, **inner, **data.get("networks", {})}
+    inner = [name for name in override.networks if name != "default"]
+    known = {"default": stack.network_name, **{name: f"{stack.name}-{name}" for name in inner}}
+    outside = {name: {"name": called, "external": True} for name, called in known.items()}
+    data["networks"] = {**outside, **data.get("networks", {})}
     head = f"# Written by ctl from {source}. What is changed here by hand is shown as drift, and undone.\n"
     made = [File(f"{directory}/compose.yaml", (head + dump(data)).encode(), 2), *files.values()]
     if values:
@@ -121,14 +134,41 @@ def _settle_shape(fragment: Any, source: str, path: str) -> None:
 
 def _build(fragment: dict[str, Any], contexts: Contexts, directory: str, files: dict[str, File]) -> str:
     """`build: STACK/IMAGE` → an image named by its content, and the file it is built from. Raises UnknownName."""
-    name = fragment.pop("build", None)
-    if name is None:
+    build = fragment.pop("build", None)
+    if build is None:
         return ""
-    context = contexts(str(name))
-    path = f"{directory}/{context.name.rpartition('/')[2]}.tar"
-    files[path] = File(path, context.tar(), 2)
+    if not isinstance(build, dict):
+        build = {"context": build}
+    context = contexts(str(build.get("context")), build.get("additional_contexts", {}))
     # What is built on the host is to be had nowhere else.
     fragment.update(image=context.image, pull_policy="never")
+    return _packed(context, directory, files)
+
+
+def _spawn(
+    fragment: dict[str, Any],
+    service: Service,
+    stack: Stack,
+    contexts: Contexts,
+    directory: str,
+    files: dict[str, File],
+) -> Spawn | None:
+    """What the service starts itself; the name of its image is put into the environment. Raises UnknownName."""
+    spec = service.meta.spawns
+    if spec is None:
+        return None
+    label = f"{stack.name}.{spec.label}"
+    if not spec.image:
+        return Spawn(spec.title, label)
+    context = contexts(spec.image, {})
+    if spec.env:
+        fragment.setdefault("environment", {})[spec.env] = context.image
+    return Spawn(spec.title, label, context.image, _packed(context, directory, files))
+
+
+def _packed(context: Context, directory: str, files: dict[str, File]) -> str:
+    path = f"{directory}/{context.name.rpartition('/')[2]}.tar"
+    files[path] = File(path, context.tar(), 2)
     return path
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
-from ctl.core.release import Part, Route
+from ctl.core.release import Part, Route, Wildcard
 from ctl.core.service import RouteSpec, Service
 from ctl.core.stack import Access, Doors, ServiceOverride, Stack
 from ctl.core.template import Templates
@@ -86,6 +86,8 @@ class _Place:
     kind: Literal["subdomain", "port", "path"]
     port: int
     path: str
+    name: str
+    """In its address."""
 
 
 def routes_of(services: Sequence[Service], stack: Stack, access: Access, doors: Doors) -> tuple[Route, ...]:
@@ -93,18 +95,30 @@ def routes_of(services: Sequence[Service], stack: Stack, access: Access, doors: 
     file = f"stacks/{stack.name}/stack.yaml"
     names = {service.name for service in services}
     having = [(service, service.meta.route) for service in services if service.meta.route]
-    routed = {service.name: (service, spec) for service, spec in having if spec.under not in names}
-    guests = [(service, spec) for service, spec in having if spec.under in names]
+    routed = {service.name: (service, spec) for service, spec in having if not spec.shared_with(names)}
+    guests = [(service, spec, spec.shared_with(names)) for service, spec in having if spec.shared_with(names)]
     if access.kind in ONE_NAME and access.front not in routed:
         raise UnknownName("routed service", access.front, list(routed), hint="it is to answer at /")
-    for guest, spec in guests:
-        if spec.under not in routed or not spec.paths:
-            problem = f"{spec.under} has no door of its own that could be shared" if spec.paths else "names no paths"
+    for guest, spec, under in guests:
+        if under not in routed or not spec.paths:
+            problem = f"{under} has no door of its own that could be shared" if spec.paths else "names no paths"
             raise InvalidFile(f"templates/{guest.folder}", problem, path="x-ctl.route.under")
+    for service, spec in routed.values():
+        if spec.wildcard and (stack.proxy != "nginx" or doors.kind != "subdomains"):
+            problem = f"{service.name} has names below its own, for which doors have to be subdomains behind nginx"
+            raise InvalidFile(file, problem, path="proxy", hint="or leave it out")
     free = opened(doors, routed, file)
     places = _places(routed.values(), stack.services, doors, file)
     return tuple(
-        _route(service, spec, access, doors, places[name], free.get(name, ()), guests)
+        _route(
+            service,
+            spec,
+            access,
+            doors,
+            places[name],
+            free.get(name, ()),
+            [(guest, own) for guest, own, under in guests if under == name],
+        )
         for name, (service, spec) in routed.items()
     )
 
@@ -118,19 +132,24 @@ def _places(
         own = overrides.get(service.name, ServiceOverride())
         path = own.path or f"/{service.name}"
         if doors.kind == "subdomains":
-            places[service.name] = _Place("subdomain", int(doors.port), own.path)
+            label = own.subdomain or service.name
+            name = doors.domain if label == "@" else f"{label}.{doors.domain}"
+            places[service.name] = _Place("subdomain", int(doors.port), own.path, name)
         elif own.port is None and spec.path:
-            places[service.name] = _Place("path", int(doors.port), path)
+            places[service.name] = _Place("path", int(doors.port), path, doors.domain)
         else:
             port = own.port or _spare(service.name, doors, taken, file)
             if port in taken:
                 raise InvalidFile(file, f"port {port} is that of {taken[port]}", path=f"services.{service.name}.port")
             taken[port] = service.name
-            places[service.name] = _Place("port", port, path)
+            places[service.name] = _Place("port", port, path, doors.domain)
     paths = [place.path for place in places.values() if place.path]
+    names = [place.name for place in places.values() if place.kind == "subdomain"]
     for name, place in places.items():
         if paths.count(place.path) > 1:
             raise InvalidFile(file, f"two services have the path {place.path}", path=f"services.{name}.path")
+        if names.count(place.name) > 1:
+            raise InvalidFile(file, f"two services have the name {place.name}", path=f"services.{name}.subdomain")
     return places
 
 
@@ -154,14 +173,10 @@ def _route(
     doors: Doors,
     place: _Place,
     free: tuple[str, ...],
-    guests: Iterable[tuple[Service, RouteSpec]],
+    sharing: Sequence[tuple[Service, RouteSpec]],
 ) -> Route:
-    sharing = [(guest, own) for guest, own in guests if own.under == service.name]
     port = "" if place.port == 443 else f":{place.port}"
-    if place.kind == "subdomain":
-        urls = [f"https://{service.name}.{doors.domain}{port}"]
-    else:
-        urls = [f"https://{doors.domain}{port}{place.path if place.kind == 'path' else ''}"]
+    urls = [f"https://{place.name}{port}{place.path if place.kind == 'path' else ''}"]
     if access.kind in ONE_NAME and access.front == service.name:
         urls.insert(0, f"https://{access.domain}")
     return Route(
@@ -176,6 +191,7 @@ def _route(
             for probe in one.meta.verify
         ),
         open=free,
+        closed=spec.closed,
         kind=place.kind,
         port=place.port,
         path=place.path,
@@ -187,6 +203,7 @@ def _route(
         parts=tuple(
             Part(guest.name, own.paths, _upstream(guest, own), own.stream, guest.meta.scales) for guest, own in sharing
         ),
+        wildcard=Wildcard(**msgspec.structs.asdict(spec.wildcard)) if spec.wildcard else None,
     )
 
 
@@ -200,10 +217,12 @@ def with_routes(doors: Doors, routes: Sequence[Route], stack: Stack) -> Doors:
     Raises InvalidFile for names that no authority would vouch for in the way that is chosen.
     """
     own = tuple(route.port for route in routes if route.kind == "port")
-    subdomains = [f"{route.name}.{doors.domain}" for route in routes if route.kind == "subdomain"]
+    subdomains = [route.door for route in routes if route.kind == "subdomain"]
     if subdomains and (doors.dns or doors.tls == "self-signed"):
         subdomains = [f"*.{doors.domain}"]
-    names = dict.fromkeys((doors.domain, *subdomains, *doors.names))
+    # A wildcard stands for one label only.
+    below = [f"*.{route.door}" for route in routes if route.wildcard]
+    names = dict.fromkeys((doors.domain, *subdomains, *below, *doors.names))
     # What a wildcard covers is not named again: some authorities refuse that.
     lone = tuple(name for name in names if f"*.{name.partition('.')[2]}" not in names or name.startswith("*."))
     # Those of services that are left out, too: the proxy is the same container whichever are there.

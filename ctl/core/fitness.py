@@ -106,7 +106,7 @@ def guard(release: Release, facts: Facts, *, but: Collection[str] = ()) -> None:
 
 def has_network(release: Release, facts: Facts) -> bool:
     """Whether the stack's network is there as it is to be. What Docker has is not known while it does not run."""
-    return facts.docker == "stopped" or (release.stack, release.subnet) in facts.networks
+    return facts.docker == "stopped" or (_network(release), release.subnet) in facts.networks
 
 
 def subnet_taken(release: Release, facts: Facts) -> Iterable[HostUnfit]:
@@ -115,7 +115,7 @@ def subnet_taken(release: Release, facts: Facts) -> Iterable[HostUnfit]:
     if wanted is None or facts.docker == "stopped":
         return
     docker = {text for _, text in facts.networks}
-    taken = [(f"the Docker network {name}", text) for name, text in facts.networks if name != release.stack]
+    taken = [(f"the Docker network {name}", text) for name, text in facts.networks if name != _network(release)]
     taken += [(f"the route over {device}", text) for text, device in facts.routes if text not in docker]
     for who, text in taken:
         other = _subnet(text)
@@ -124,11 +124,16 @@ def subnet_taken(release: Release, facts: Facts) -> Iterable[HostUnfit]:
                 f"{release.subnet} is wanted, and {who} has {text}",
                 hint="give the stack another one: network.subnet in its stack.yaml",
             )
-    if release.stack in {name for name, _ in facts.networks} and not has_network(release, facts):
+    name = _network(release)
+    if name in {name for name, _ in facts.networks} and not has_network(release, facts):
         yield HostUnfit(
-            f"the network {release.stack} has another subnet than {release.subnet}",
-            hint=f"docker network rm {release.stack} once nothing uses it",
+            f"the network {name} has another subnet than {release.subnet}",
+            hint=f"docker network rm {name} once nothing uses it",
         )
+
+
+def _network(release: Release) -> str:
+    return release.network or release.stack
 
 
 def _subnet(text: str) -> ipaddress.IPv4Network | None:

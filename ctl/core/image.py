@@ -11,8 +11,8 @@ from functools import cached_property
 
 from ctl.core.errors import InvalidFile, UnknownName
 
-Contexts = Callable[[str], "Context"]
-"""By `STACK/IMAGE`. Raises UnknownName."""
+Contexts = Callable[[str, Mapping[str, str]], "Context"]
+"""By `STACK/IMAGE`, and the folders of this machine that go into it, by their names there. Raises UnknownName."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,6 @@ class Context:
         return f"{self.name}:{hashlib.sha256(self.tar()).hexdigest()[:12]}"
 
 
-def none_known(name: str) -> Context:
+def none_known(name: str, folders: Mapping[str, str]) -> Context:  # noqa: ARG001
     """The contexts of a project without any."""
     raise UnknownName("image", name, ())

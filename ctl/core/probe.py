@@ -87,6 +87,8 @@ class Facts:
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Name → digest of those that data on the host depends on."""
     containers: tuple[ContainerFact, ...] = ()
+    spawned: Mapping[str, int] = field(default_factory=dict)
+    """Label → how many running containers have it, of those that services start themselves."""
     units: Mapping[str, UnitFact] = field(default_factory=dict)
     externals: Mapping[str, str] = field(default_factory=dict)
     """Name → the HTTP status it answered with, `000` for none."""
@@ -170,6 +172,7 @@ class _Reading:
             checks={name: answer == "yes" for name, answer in self.all("check", 2)},
             secrets={line[0]: line[1] for line in self.all("secret", 2)},
             containers=tuple(_container(line) for line in self.all("container", 7)),
+            spawned={label: _number(count) for label, count in self.all("spawned", 2)},
             units={name: UnitFact(active, sub, enabled) for name, active, sub, enabled in self.all("unit", 4)},
             externals=dict(self.all("external", 2)),
             certificates={

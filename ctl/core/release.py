@@ -76,6 +76,17 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Spawn:
+    """Containers that one of ours starts itself: the label that they bear, and the image that is built for them."""
+
+    title: str
+    label: str
+    image: str = ""
+    context: str = ""
+    """The managed file from which the image is built on the host."""
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """One Compose service as it is to run.
 
@@ -93,6 +104,13 @@ class Container:
     replicas: int = 1
     rolling: bool = False
     """Whether it holds no state, so that a new one can stand beside the old one before that goes."""
+    spawns: Spawn | None = None
+
+    @property
+    def images(self) -> tuple[tuple[str, str], ...]:
+        """The images that it needs on the host, and the managed file from which each is built, if it is."""
+        more = ((self.spawns.image, self.spawns.context),) if self.spawns and self.spawns.image else ()
+        return ((self.image, self.context), *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,16 @@ class Part:
     upstream: str
     stream: bool = False
     scales: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wildcard:
+    """Names below a door's own: NAME leads to the container NAME.`zone` at `port`, else to the page `missing`."""
+
+    zone: str
+    port: int
+    missing: str
+    inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +149,8 @@ class Route:
     checks: tuple[tuple[str, int], ...] = ()
     open: tuple[str, ...] = ()
     """Paths that the proxy lets through without its password."""
+    closed: tuple[str, ...] = ()
+    """Paths at which the door leads nowhere."""
     kind: Literal["subdomain", "port", "path"] = "subdomain"
     port: int = 443
     """The proxy's port at which the door is."""
@@ -137,10 +167,16 @@ class Route:
     scales: bool = False
     """Whether several containers may answer at `upstream`, of which some may just be going."""
     parts: tuple[Part, ...] = ()
+    wildcard: Wildcard | None = None
 
     @property
     def url(self) -> str:
         return self.urls[0]
+
+    @property
+    def door(self) -> str:
+        """The name of its door at the proxy, whatever name a tunnel brings in."""
+        return urlsplit(self.urls[-1]).hostname or ""
 
     @property
     def host(self) -> str:
@@ -186,6 +222,8 @@ class Release:
     spare: tuple[tuple[str, int], ...] = ()
     """Services that no other one needs, and the memory that each would set free, the largest first."""
     proxy: str = ""
+    network: str = ""
+    """Docker's name of the stack's network, where that is not the stack's."""
     gpu: Literal["", "auto", "nvidia"] = ""
     """Whose graphics card services have; `auto`: they would have the host's, and here it has none."""
     secrets: tuple[Secret, ...] = ()
@@ -214,6 +252,7 @@ class Release:
             disk=self.disk,
             spare=self.spare,
             proxy=self.proxy,
+            network=self.network,
             gpu=self.gpu,
         )
 
@@ -223,7 +262,7 @@ class Release:
     @property
     def doors(self) -> tuple[tuple[str, int], ...]:
         """Every name that the proxy has, with a port at which it answers to it. A tunnel's name is not among them."""
-        found = [(urlsplit(route.urls[-1]).hostname or "", route.port) for route in self.routes]
+        found = [(route.door, route.port) for route in self.routes]
         return tuple({name: (name, port) for name, port in reversed(found)}.values())[::-1]
 
     @cached_property
@@ -232,7 +271,7 @@ class Release:
 
     @property
     def images(self) -> tuple[str, ...]:
-        return tuple(sorted({container.image for container in self.containers}))
+        return tuple(sorted({image for container in self.containers for image, _ in container.images}))
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -258,6 +297,7 @@ class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     disk: int
     spare: tuple[tuple[str, int], ...] = ()
     proxy: str = ""
+    network: str = ""
     gpu: Literal["", "auto", "nvidia"] = ""
 
 
@@ -285,6 +325,7 @@ def load_release(manifest: bytes, blobs: dict[str, bytes]) -> Release:
         disk=wire.disk,
         spare=wire.spare,
         proxy=wire.proxy,
+        network=wire.network,
         gpu=wire.gpu,
     )
 

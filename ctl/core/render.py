@@ -47,6 +47,7 @@ def render(
         routes=selection.routes,
         externals=work.externals,
         proxy=selection.proxy.name,
+        network=selection.stack.network_name if selection.stack.network.name else "",
         gpu="" if selection.vars["gpu"] == "none" else selection.vars["gpu"],
         memory=sum(_memory(selection, folder) for folder in selection.folders),
         disk=sum(megabytes(f.meta.requires.disk, file=f.folder, path="requires.disk") for f in selection.folders),
@@ -172,7 +173,7 @@ class _Rendering:
             data,
             {secret.name: secret for secret in sink.secrets}.values(),
             self.override(service),
-            stack=self.selection.stack.name,
+            stack=self.selection.stack,
             directory=values["dir"],
             mounted=own,
             phase=4 if service.name in self.selection.added else 2,
@@ -185,8 +186,12 @@ class _Rendering:
     def override(self, service: Service) -> ServiceOverride:
         stack = self.selection.stack
         if service.kind == "proxy":
-            return ServiceOverride(address=stack.network.proxy)
-        return _override(self.selection, service)
+            front = ("default", *stack.network.front) if stack.network.front else ()
+            return ServiceOverride(address=stack.network.proxy, networks=front)
+        own = _override(self.selection, service)
+        if service.meta.scrapes:
+            return msgspec.structs.replace(own, networks=self.selection.scraped_networks(own.networks))
+        return own
 
     def file(self, path: str, target: str, values: Mapping[str, Any], phase: int, spec: FileSpec) -> File | None:
         """One rendered file, or None where the template renders to nothing."""
@@ -318,6 +323,16 @@ class _Rendering:
             "vars": selection.vars,
             "access": selection.access,
             "doors": selection.doors,
+            "metrics": [
+                {
+                    "name": name,
+                    "port": spec.port,
+                    "path": spec.path,
+                    "token": self.secrets[spec.secret] if spec.secret else None,
+                }
+                for name, spec in (selection.metrics if service.meta.scrapes else ())
+            ],
+            "spawned": selection.spawned,
             "route": routes.get(service.name),
             "routes": selection.routes,
             "external": {external.name: external for external in self.externals},

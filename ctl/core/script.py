@@ -74,9 +74,7 @@ def _phase(plan: Plan, number: int) -> Iterable[str]:
     moving = [change for change in changes if isinstance(change, ContainerChange)]
     # Those of phase 4 too before phase 2 changes anything.
     coming = plan.containers if number == 2 and changes else moving
-    for image, context in sorted(
-        {(change.container.image, change.container.context) for change in coming if change.container}
-    ):
+    for image, context in sorted({image for change in coming if change.container for image in change.container.images}):
         built = plan.release.file(context)
         yield f"build {quoting.sh(image)} {built.sha}" if built else f"pull {quoting.sh(image)}"
     for change in changes:
@@ -128,6 +126,7 @@ def probe(release: Release, templates: Templates, *, live: bool = False) -> str:
         "memory_of_runs",
         *_side_by_side(
             "containers",
+            *(f"spawned {quoting.sh(one.spawns.label)}" for one in release.containers if one.spawns),
             "others",
             "cards /sys /proc",
             f"units {' '.join(quoting.sh(unit) for unit in units)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, ip_network
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.inventory import Host
 from ctl.core.release import Route
 from ctl.core.secret import SecretSpec
-from ctl.core.service import Catalogue, Service, Var
+from ctl.core.service import Catalogue, Metrics, Service, Spawns, Var
+from ctl.core.site import Site
 from ctl.core.stack import Access, Doors, Stack, resolve_vars
 from ctl.core.template import Templates
 
@@ -64,6 +66,33 @@ class Selection:
         return (*proxy, *own)
 
     @property
+    def metrics(self) -> tuple[tuple[str, Metrics], ...]:
+        """The services that have figures, by name, and where they have them."""
+        having = [(service.name, service.meta.metrics) for service in self.services if service.meta.metrics]
+        return tuple(sorted(having, key=lambda pair: pair[0]))
+
+    def scraped_networks(self, own: Iterable[str]) -> tuple[str, ...]:
+        """The networks of whoever asks for all figures: its own, and where those are that are on none of these."""
+        networks = dict.fromkeys(own or ("default",))
+        for name, _ in self.metrics:
+            theirs = self.stack.services[name].networks if name in self.stack.services else ()
+            if not networks.keys() & set(theirs or ("default",)):
+                networks[theirs[0]] = None
+        return tuple(networks)
+
+    @property
+    def sites(self) -> dict[str, Site]:
+        """The static sites of this machine that travel to the host, by the service that shows them."""
+        named = ((folder.name, self.vars[name]) for folder in self.folders for name in folder.meta.vars)
+        return {service: value for service, value in named if isinstance(value, Site)}
+
+    @property
+    def spawned(self) -> tuple[tuple[Spawns, str], ...]:
+        """What services start themselves, and where the networks of that have their addresses, where that is known."""
+        specs = [service.meta.spawns for service in self.services if service.meta.spawns]
+        return tuple((spec, str(self.vars[spec.subnet]) if spec.subnet else "") for spec in specs)
+
+    @property
     def secrets(self) -> dict[str, SecretSpec]:
         return {name: spec for folder in self.folders for name, spec in folder.meta.secrets.items()}
 
@@ -94,6 +123,8 @@ def select(host: Host, stack: Stack, catalogue: Catalogue, templates: Templates,
     given = {name: value for name, value in host.vars.items() if name in declared or not _waits(name, catalogue)}
     values = resolve_vars(declared, given, source=source, who=host.name)
     values["ssh_from"] = list(networks(values["ssh_from"], source=source, who=host.name))
+    _check_required(services, values, source=source, who=host.name)
+    _check_subnets(services, stack, values, source=source, who=host.name)
     for port in values["allow_ports"]:
         if type(port) is not int or not 0 < port < 65536:
             raise InvalidFile(source, f"{port!r} is not a port", path=f"hosts.{host.name}.vars.allow_ports")
@@ -141,6 +172,37 @@ def _declared(stack: Stack, folders: Iterable[Service], maybe: Iterable[Service]
 def _given(folder: Service, host: Host) -> dict[str, Any]:
     """What the host says of a folder's own variables."""
     return {name: value for name, value in host.vars.items() if name in folder.meta.vars}
+
+
+def _check_required(services: Iterable[Service], values: Mapping[str, Any], *, source: str, who: str) -> None:
+    """Raises MissingValue for a variable that is optional only where a certain service is there."""
+    services = tuple(services)
+    names = {service.name for service in services}
+    for service in services:
+        for name, var in service.meta.vars.items():
+            if var.without and var.without not in names and values[name] is None:
+                raise MissingValue(
+                    f"without {var.without}, {service.name} needs the variable {name} ({var.about})",
+                    hint=f"set hosts.{who}.vars.{name} in {source}, or keep {var.without}",
+                )
+
+
+def _check_subnets(
+    services: Iterable[Service], stack: Stack, values: Mapping[str, Any], *, source: str, who: str
+) -> None:
+    """Raises InvalidFile for addresses of containers that services start, where they are the stack's own."""
+    given = (stack.network.subnet, *filter(None, stack.network.inner_subnets.values()))
+    own = [ip_network(text) for text in given]
+    named = {service.meta.spawns.subnet for service in services if service.meta.spawns}
+    for name in sorted(filter(None, named)):
+        where = f"hosts.{who}.vars.{name}"
+        try:
+            subnet = IPv4Network(values[name])
+        except ValueError as error:
+            raise InvalidFile(source, f"{values[name]!r} is no network: {error}", path=where) from error
+        for other in own:
+            if isinstance(other, IPv4Network) and other.overlaps(subnet):
+                raise InvalidFile(source, f"{subnet} overlaps {other}, a network of the stack", path=where)
 
 
 def _encryption(values: Mapping[str, Any], catalogue: Catalogue, *, source: str, who: str) -> Service | None:

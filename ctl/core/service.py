@@ -8,7 +8,7 @@ catalogue is read without rendering anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -34,6 +34,10 @@ class Var(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optional: bool = False
     choices: tuple[str, ...] = ()
     pattern: str = ""
+    site: bool = False
+    """Whether it is a static site of this machine: `{directory: FOLDER, build: COMMAND, in: FOLDER}`."""
+    without: str = ""
+    """The service without which it is required, although it is optional."""
 
     def __post_init__(self) -> None:
         try:
@@ -42,14 +46,29 @@ class Var(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"the pattern {self.pattern!r} is no regular expression: {error}") from error
 
 
+class WildcardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The names below a service's own: NAME.`its own` leads to the container that Docker's DNS has as NAME.`zone`.
+
+    Containers come and go without a change at the proxy. Where none answers, the service shows its page `missing`.
+    """
+
+    zone: Word
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    missing: UrlPath
+    inside: tuple[UrlPath, ...] = ()
+    """Paths of the containers that the stack's own services may ask for, at http://PROXY:8081/NAME/…."""
+
+
 class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The port at which people or programs reach a service through the proxy."""
 
     port: int
     service: str = ""
-    under: str = ""
-    """The service whose door it shares, where the host has that one: there it answers at `paths`."""
+    under: str | tuple[str, ...] = ()
+    """The service whose door it shares, the first of several that the host has: there it answers at `paths`."""
     paths: tuple[Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._-]+)+(/\*)?$")], ...] = ()
+    closed: tuple[Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._-]+)+(/\*)?$")], ...] = ()
+    """Paths that are for the stack's own containers: the door does not lead there."""
     websocket: bool = False
     stream: bool = False
     path: Literal["", "keep", "strip"] = ""
@@ -60,6 +79,12 @@ class RouteSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether its clients send an Authorization header of their own, beside which no password of the proxy's fits."""
     body: Annotated[str, msgspec.Meta(pattern=r"^([0-9]+[MG])?$")] = ""
     """The largest request that it takes, where that is more than the proxy's 100M."""
+    wildcard: WildcardSpec | None = None
+
+    def shared_with(self, names: Collection[str]) -> str:
+        """Whose door it shares on a host with these services; nobody's where that is empty."""
+        wanted = (self.under,) if isinstance(self.under, str) else self.under
+        return next((name for name in wanted if name in names), "")
 
 
 class Requires(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +122,29 @@ class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What of the data is not taken, and why not."""
 
 
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Prometheus finds figures of a service, each of its containers asked by itself."""
+
+    port: int
+    path: UrlPath = "/metrics"
+    secret: Word | None = None
+    """The secret of the service's that is shown as a bearer token."""
+
+
+class Spawns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Containers that a service starts itself, all with one `label`: they are counted, and otherwise left to it."""
+
+    title: str
+    label: Word
+    """Behind the stack's name and a dot."""
+    image: str = ""
+    """STACK/IMAGE, built on the host like an image of the service's own."""
+    env: Word | None = None
+    """The variable that tells the service the name of that image."""
+    subnet: Word | None = None
+    """The variable that says where their networks have their addresses: from there nobody else is reached."""
+
+
 class FileSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Owner and permission bits of a file that needs other than 0644, 0755 for scripts, 0600 with secrets."""
 
@@ -130,6 +178,10 @@ class Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it makes use of the host's graphics card, where there is one."""
     scales: bool = False
     """Whether it holds no state of its own: it may have replicas, and is replaced one by one without a gap."""
+    metrics: Metrics | None = None
+    scrapes: bool = False
+    """Whether it asks all that have figures, and is on their networks for that."""
+    spawns: Spawns | None = None
     reloaded: tuple[str, ...] = ()
     """Mounted paths that the container takes up by a reload, so that a change in them does not recreate it."""
 

@@ -12,6 +12,7 @@ import msgspec
 from ctl.core.document import decode
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.service import Var
+from ctl.core.site import decode_site
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -22,10 +23,27 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Addresses of the stack's containers. Where some are fixed, the others get theirs from the subnet's upper half."""
 
     subnet: str
+    name: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$")] = ""
+    """What Docker calls it, behind the stack's name; without one it has the stack's name alone."""
     proxy: str = ""
     """The proxy's address, where it is fixed."""
-    inner: tuple[Name, ...] = ()
-    """Further networks, which lead to nowhere outside of the host; the stack says who is on them."""
+    inner: tuple[Name, ...] | dict[Name, str] = ()
+    """Further networks, which lead to nowhere outside of the host; the stack says who is on them.
+
+    With a subnet each where somebody has to know it.
+    """
+    front: tuple[Name, ...] = ()
+    """Those of them that the proxy is on, too."""
+
+    @property
+    def inner_subnets(self) -> dict[str, str]:
+        """The inner networks, and the subnet of each; empty for one that Docker chooses."""
+        return dict(self.inner) if isinstance(self.inner, dict) else dict.fromkeys(self.inner, "")
+
+    @property
+    def front_subnets(self) -> tuple[str, ...]:
+        """Of all networks from which the stack's own containers reach the proxy."""
+        return (self.subnet, *(self.inner_subnets[name] for name in self.front))
 
 
 class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +119,8 @@ class ServiceOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Its own port on the proxy, where doors are ports."""
     path: Annotated[str, msgspec.Meta(pattern=r"^(/[a-z0-9-]+)?$")] = ""
     """Its path at the shared door, where that is not its name."""
+    subdomain: Annotated[str, msgspec.Meta(pattern=r"^(@|[a-z0-9][a-z0-9-]{0,62})?$")] = ""
+    """Its name below the doors' domain, where that is not its own; as in a DNS zone `@` is the domain itself."""
     networks: tuple[str, ...] = ()
     """The stack's inner networks that it is on, and `default` for the one with a way outside; empty: that one."""
     replicas: Annotated[int, msgspec.Meta(ge=1, le=50)] | None = None
@@ -132,14 +152,16 @@ class Stack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         given = {name: service.address for name, service in self.services.items()}
         return {name: address for name, address in {self.proxy: self.network.proxy, **given}.items() if address}
 
+    @property
+    def network_name(self) -> str:
+        """Docker's name of the network with a way outside."""
+        return f"{self.name}-{self.network.name}" if self.network.name else self.name
+
 
 def decode_stack(text: str, *, file: str) -> Stack:
     """Raises InvalidFile."""
     stack = decode(text, Stack, file=file)
-    try:
-        subnet = ipaddress.ip_network(stack.network.subnet)
-    except ValueError as error:
-        raise InvalidFile(file, str(error), path="network.subnet") from error
+    subnet = _subnets(stack.network, file)
     _check_addresses(stack, subnet, file)
     for name, service in stack.services.items():
         known = ("default", *stack.network.inner)
@@ -150,6 +172,27 @@ def decode_stack(text: str, *, file: str) -> Stack:
         if not all(re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", path) for path in (folder, place or "x")):
             raise InvalidFile(file, f"{folder!r}: {place!r} is not a folder and its place", path="folders")
     return stack
+
+
+def _subnets(network: Network, file: str) -> Subnet:
+    """The subnet of the network with a way outside, all of them checked. Raises InvalidFile."""
+    taken: dict[str, Subnet] = {}
+    given = {"network.subnet": network.subnet}
+    given |= {f"network.inner.{name}": text for name, text in network.inner_subnets.items() if text}
+    for path, text in given.items():
+        try:
+            subnet = ipaddress.ip_network(text)
+        except ValueError as error:
+            raise InvalidFile(file, str(error), path=path) from error
+        for other in taken.values():
+            if other.version == subnet.version and other.overlaps(subnet):
+                raise InvalidFile(file, f"{subnet} and {other} overlap", path=path)
+        taken[path] = subnet
+    for name in network.front:
+        if not network.inner_subnets.get(name):
+            problem = f"{name} is no inner network with a subnet: the proxy has to know who asks it from there"
+            raise InvalidFile(file, problem, path="network.front")
+    return taken["network.subnet"]
 
 
 def _check_addresses(stack: Stack, subnet: Subnet, file: str) -> None:
@@ -209,7 +252,7 @@ def resolve_vars(declared: Mapping[str, Var], given: Mapping[str, Any], *, sourc
             for item in value if isinstance(value, list) else [value]:
                 if not re.fullmatch(var.pattern, str(item)):
                     raise InvalidFile(source, f"{item!r} is not {var.about}", path=where)
-        values[name] = value
+        values[name] = decode_site(value, source=source, path=where) if var.site and value is not None else value
     return values
 
 

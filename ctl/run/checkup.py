@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ctl.core import doctor, probe, script, surroundings
 from ctl.core.doctor import Check, Plans
 from ctl.core.errors import CtlError
-from ctl.core.image import Contexts, none_known
+from ctl.core.image import Contexts
 from ctl.core.inventory import Host
 from ctl.core.ports import Transport
 from ctl.core.release import Release
@@ -34,7 +34,7 @@ def rehearsed(
     supplied: Mapping[str, str],
     kept: Mapping[str, str],
     templates: Templates,
-    contexts: Contexts = none_known,
+    contexts: Contexts,
 ) -> Release:
     """The release as a deploy would render it; a secret that is not there yet, or cannot be used, has a stand-in."""
     values: dict[str, Secret] = {}

@@ -62,6 +62,12 @@ containers() {
     fi
 }
 
+# spawned LABEL: how many containers run that a service has started itself, outside of Compose.
+spawned() {
+    command -v docker >/dev/null && ids=$(docker ps -q --filter "label=$1" 2>/dev/null) || return 0
+    say spawned "$1" "$(echo "$ids" | grep -c .)"
+}
+
 # Who else is on this host: what listens, containers, and the subnets that are taken.
 others() {
     command -v ss >/dev/null &&

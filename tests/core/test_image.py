@@ -72,7 +72,7 @@ def rendered(stack: str = STACK, api: str = API, **host_has: Any) -> Release:
     host = type(host)(name="h1", address="203.0.113.1", user="root", port=22, stack="small", **host_has)
     templates = make_templates(catalogue.templates)
     chosen = select(host, decode_stack(stack, file="stack.yaml"), catalogue, templates, source="inventory.yaml")
-    return render(chosen, samples.secrets_for(chosen), templates, {"small/api": CONTEXT}.__getitem__)
+    return render(chosen, samples.secrets_for(chosen), templates, lambda name, folders: {"small/api": CONTEXT}[name])
 
 
 def text(whole: Release, path: str) -> str:

@@ -67,7 +67,27 @@ ENTERPRISE: dict[str, dict[str, Any]] = {
         "services": ("litellm",),
     },
 }
-STACKS = {"lean-llm": LEAN, "ai-platform": PLATFORM, "enterprise-llm": ENTERPRISE}
+CLOUD: dict[str, dict[str, Any]] = {
+    "self-signed": {"vars": {"access": "internal", "domain": "cloud.example.com", "https_port": 8443}},
+    "acme-wildcard": {"vars": {**WILDCARD, "domain": "cloud.example.com", "acme_email": "admin@example.com"}},
+    "issuer-elsewhere": {
+        "vars": {
+            "domain": "cloud.example.com",
+            "oidc_issuer": "https://example.eu.auth0.com/",
+            "oidc_client": "portal1",
+        },
+        "without": ("auth",),
+    },
+    "portal-of-ones-own": {
+        "vars": {
+            "domain": "cloud.example.com",
+            "portal": {"build": "flutter build web", "directory": "../app/build/web"},
+        }
+    },
+    "monitored": {"vars": {"domain": "cloud.example.com"}, "services": ("prometheus", "grafana")},
+}
+STACKS = {"lean-llm": LEAN, "ai-platform": PLATFORM, "enterprise-llm": ENTERPRISE, "cloudtolocalllm": CLOUD}
+NGINX = [f"ai-platform/{name}" for name in PLATFORM] + [f"cloudtolocalllm/{name}" for name in CLOUD]
 VARIANTS = {f"{stack}/{name}": host for stack, hosts in STACKS.items() for name, host in hosts.items()}
 
 
@@ -142,19 +162,22 @@ each_host = pytest.mark.parametrize(("host", "variant"), [(name, name) for name 
 def test_docker_compose_takes_the_project(host: Path, variant: str) -> None:
     whole = release(variant)
     project = judges.compose_config(whole, host)
-    name, variable = ("auth", "ADMIN_PASSWORD") if whole.stack == "enterprise-llm" else ("n8n", "N8N_ENCRYPTION_KEY")
+    name, variable = {
+        "enterprise-llm": ("auth", "ADMIN_PASSWORD"),
+        "cloudtolocalllm": ("user-manager", "MANAGER_KEY"),
+    }.get(whole.stack, ("n8n", "N8N_ENCRYPTION_KEY"))
     key = project["services"][name]["environment"][variable].replace("$$", "$")
     assert key in [secret.reveal() for secret in whole.secrets], "the secret arrives as it is"
 
 
 @pytest.mark.parametrize(
-    ("host", "variant"), [(name, name) for name in VARIANTS if not name.startswith("ai-platform/")], indirect=["host"]
+    ("host", "variant"), [(name, name) for name in VARIANTS if name not in NGINX], indirect=["host"]
 )
 def test_caddy_takes_its_configuration(host: Path, variant: str, tmp_path: Path) -> None:
     judges.caddy_validate(release(variant), host, tmp_path)
 
 
-@pytest.mark.parametrize(("host", "variant"), [(f"ai-platform/{name}",) * 2 for name in PLATFORM], indirect=["host"])
+@pytest.mark.parametrize(("host", "variant"), [(name, name) for name in NGINX], indirect=["host"])
 def test_nginx_takes_its_configuration(host: Path, variant: str, tmp_path: Path) -> None:
     judges.nginx_test(release(variant), host, tmp_path)
 
@@ -162,9 +185,9 @@ def test_nginx_takes_its_configuration(host: Path, variant: str, tmp_path: Path)
 def test_gixy_has_nothing_to_say_about_nginx(tmp_path: Path) -> None:
     gixy = judges.tool("CTL_GIXY", "gixy")
     paths = []
-    for name in PLATFORM:
-        whole = release(f"ai-platform/{name}")
-        paths.append(tmp_path / f"{name}.conf")
+    for name in NGINX:
+        whole = release(name)
+        paths.append(tmp_path / f"{name.replace('/', '-')}.conf")
         paths[-1].write_bytes(
             next(file.content for file in whole.files if file.path.endswith("/proxy/conf/nginx.conf"))
         )

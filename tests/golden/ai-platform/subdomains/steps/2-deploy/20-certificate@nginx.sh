@@ -3,7 +3,8 @@ folder=/opt/ai-platform/proxy/tls
 compose() { docker compose --project-directory /opt/ai-platform -f /opt/ai-platform/compose.yaml "$@"; }
 certificate() { openssl x509 -in "$folder/fullchain.pem" -noout "$@"; }
 
-check() { certificate -checkend 2592000 && certificate -checkhost ai.example.com | grep -q 'does match'; }
+covers() { certificate -checkhost "$1" | grep -q 'does match'; }
+check() { certificate -checkend 2592000 && covers ai.example.com && covers any.ai.example.com; }
 apply() {
     (umask 022 && mkdir -p "$folder") &&
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -days 397 -subj /CN=ai.example.com \
