@@ -1,0 +1,237 @@
+"""The stack cloudtolocalllm on a host that was bare: a session is a container and a network of one person's own."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import lab_server
+import pytest
+import yaml
+from lab_project import Project, Said, until
+from lab_server import Door, Server
+
+ROOT = "/opt/cloudtolocalllm"
+DOMAIN = "cloud.example.com"
+ADMIN = "admin@example.com"
+OTHER = "other@example.com"
+PASSWORD = "a long one, for the lab only 1"
+VARS = {"docker_source": "distribution", "domain": DOMAIN, "https_port": 8443, "tls": "self-signed"}
+PROXY = "label=cloudtolocalllm.proxy"
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Cloud:
+    server: Server
+    project: Project
+    password: str = ""
+    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def ctl(self, command: str, *arguments: str) -> Said:
+        return self.project.ctl(command, self.server.name, *arguments, seconds=1500)
+
+    def write(self, **more: Any) -> None:
+        entry = {"stack": "cloudtolocalllm", **more, "vars": {**VARS, **more.get("vars", {})}}
+        self.project.inventory.write_text(yaml.safe_dump({"hosts": {self.server.name: entry}}))
+
+    def ask(self, method: str, name: str, path: str, body: Any = None, token: str = "", accept: str = "") -> Reply:
+        """One request at the door of that name, its certificate checked."""
+        door = Door(self.server.lab.ip, name, self.trust, seconds=60)
+        headers = {"Content-Type": "application/json", **({"Accept": accept} if accept else {})}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            door.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = door.getresponse()
+            return Reply(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            door.close()
+
+    def log_in(self, email: str) -> str:
+        if email not in self.tokens:
+            password = self.password if email == ADMIN else PASSWORD
+            reply = self.ask("POST", DOMAIN, "/auth/login", {"email": email, "password": password})
+            assert reply.status == 200, reply
+            self.tokens[email] = str(reply.data["access_token"])
+        return self.tokens[email]
+
+    def session(self, email: str) -> dict[str, Any]:
+        """The person's session, begun where there is none; its proxy answers."""
+        reply = self.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}, self.log_in(email))
+        assert reply.status == 200, reply
+        made: dict[str, Any] = reply.data
+        return made
+
+    def within(self, container: str, code: str, *words: str) -> tuple[int, str]:
+        """What a piece of Python says in a container."""
+        done = self.server.inside.run(
+            "docker exec %s python -c %s " + " ".join(["%s"] * len(words)), container, code, *words
+        )
+        return int(done.rc), str(done.stdout + done.stderr)
+
+    def proxies(self) -> dict[str, str]:
+        """Running containers of people, by name, with their ids."""
+        rows = self.server.sh(f"docker ps --no-trunc --filter {PROXY} --format '{{{{.Names}}}} {{{{.ID}}}}'")
+        return dict(row.split() for row in rows.splitlines())
+
+
+def host_of(session: Mapping[str, Any]) -> str:
+    return urlsplit(session["endpoint"]).hostname or ""
+
+
+@pytest.fixture(scope="module")
+def cloud(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with lab_server.fresh_host(tmp_path_factory.mktemp("cloud"), "cloud") as server:
+        made = Cloud(server, Project(tmp_path_factory.mktemp("project")))
+        made.write()
+        deploy = made.ctl("deploy", "--yes", "--json")
+        if deploy.code:
+            pytest.fail(f"the first deploy failed: {deploy}")
+        made.password = made.project.ctl("secrets", "show", server.name, "AUTH_ADMIN_PASSWORD").stdout.split()[-1]
+        made.trust = ssl.create_default_context(cadata=server.read(f"{ROOT}/proxy/tls/fullchain.pem").decode())
+        yield made
+
+
+def test_it_is_there_and_there_is_nothing_left_to_do(cloud: Cloud) -> None:
+    plan = cloud.ctl("plan", "--detailed-exitcode")
+    assert plan.code == 0, plan
+    status = cloud.ctl("status", "--json").data
+    assert status["healthy"] and not status["drift"]
+    # From outside there is SSH and the one door.
+    assert cloud.server.answering((22, 80, 443, 2375, 3001, 5432, 8000, 8080, 8081, 8443)) == {22, 8443}
+
+
+def test_the_portal_is_at_the_domain_itself_and_log_ins_are_too(cloud: Cloud) -> None:
+    page = cloud.ask("GET", DOMAIN, "/")
+    assert page.status == 200 and b"<title>" in page.body
+    assert f"https://*.users.{DOMAIN}:8443" in page.headers["Content-Security-Policy"]
+    assert cloud.ask("GET", DOMAIN, "/.well-known/jwks.json").data["keys"]
+    assert cloud.log_in(ADMIN)
+
+
+def test_the_api_lets_in_who_has_logged_in(cloud: Cloud) -> None:
+    assert cloud.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}).status == 401
+    assert cloud.ask("GET", f"api.{DOMAIN}", "/metrics").status == 404
+    assert cloud.ask("GET", f"users.{DOMAIN}", "/sessions").status == 404
+
+
+def test_a_session_is_a_container_that_answers_at_a_name_of_its_own(cloud: Cloud) -> None:
+    before = cloud.server.sh(
+        "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q --filter label=ctl.service=nginx)"
+    )
+    session = cloud.session(ADMIN)
+    assert host_of(session) == f"{session['name']}.users.{DOMAIN}"
+    health = cloud.ask("GET", host_of(session), "/health")
+    assert (health.status, health.data["status"]) == (200, "healthy")
+    assert cloud.session(ADMIN)["sessionId"] == session["sessionId"], "one person has one"
+    # The desktop is not there; who has no token does not even learn that.
+    assert cloud.ask("GET", host_of(session), "/api/tags").status == 401
+    assert cloud.ask("GET", host_of(session), "/api/tags", token=session["token"]).status == 503
+    workers = cloud.server.sh(
+        "docker logs $(docker ps -q --filter label=ctl.service=nginx) 2>&1 | grep -c reconfiguring || true"
+    )
+    after = cloud.server.sh("docker inspect -f '{{.State.StartedAt}}' $(docker ps -q --filter label=ctl.service=nginx)")
+    assert (after, workers) == (before, "0"), "nginx was neither restarted nor reloaded for it"
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_a_name_that_nobody_has_is_not_found(cloud: Cloud, accept: str) -> None:
+    reply = cloud.ask("GET", f"nobody-aaaaaa.users.{DOMAIN}", "/", accept=accept)
+    assert reply.status == 404
+    assert accept in reply.headers["Content-Type"] or b"no_session" in reply.body
+
+
+def test_a_deploy_finds_nothing_to_do_beside_a_live_session(cloud: Cloud) -> None:
+    cloud.session(ADMIN)
+    there = cloud.proxies()
+    again = cloud.ctl("deploy", "--yes", "--json")
+    assert again.code == 0 and again.data["result"] == "unchanged", again
+    assert cloud.proxies() == there and len(there) == 1
+    status = cloud.ctl("status", "--json").data
+    assert [s["spawned"] for s in status["services"] if "spawned" in s] == [{"sessions": 1}]
+    assert not status["drift"] and "1 sessions" in cloud.ctl("status").stdout
+
+
+def test_a_session_outlives_a_new_nginx_and_a_new_manager(cloud: Cloud) -> None:
+    session, there = cloud.session(ADMIN), cloud.proxies()
+    for service in ("nginx", "user-manager"):
+        cloud.server.sh(f"docker rm -f $(docker ps -q --filter label=ctl.service={service})")
+    brought = cloud.ctl("deploy", "--yes", "--json")
+    assert brought.code == 0, brought
+    assert cloud.proxies() == there
+    until("nginx to be on the network again", lambda: cloud.ask("GET", host_of(session), "/health").status == 200)
+    assert cloud.session(ADMIN)["sessionId"] == session["sessionId"]
+
+
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+
+
+def test_two_people_do_not_reach_each_other(cloud: Cloud) -> None:
+    body = {"email": OTHER, "password": PASSWORD, "name": "Other"}
+    assert cloud.ask("POST", DOMAIN, "/auth/users", body, cloud.log_in(ADMIN)).status == 201
+    mine, theirs = cloud.session(ADMIN), cloud.session(OTHER)
+    containers = [f"cloudtolocalllm-proxy-{session['name']}" for session in (mine, theirs)]
+    assert set(containers) == set(cloud.proxies())
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    addresses = [cloud.server.sh(f"docker inspect -f '{form}' {name}") for name in containers]
+    # Itself it reaches, so that what follows says something.
+    assert cloud.within(containers[0], CONNECT, addresses[0], "3001")[0] == 0
+    ours = "cloudtolocalllm-postgres-1 cloudtolocalllm-user-manager-1 cloudtolocalllm-docker-proxy-1"
+    inner = cloud.server.sh(f"docker inspect -f '{form}' {ours}").split()
+    gateway = cloud.server.sh("ip -4 route show default").split()[2]
+    goals = [(addresses[1], "3001"), *((at, port) for at in inner for port in ("5432", "8000", "2375"))]
+    goals += [(at, "22") for at in (gateway, cloud.server.lab.ip, "172.24.0.1", "10.201.0.1")]
+    reached = [goal for goal in goals if cloud.within(containers[0], CONNECT, *goal)[0] == 0]
+    assert not reached
+    # nginx shares a network with it, and lets nobody from there at what is for the manager.
+    ask = "import urllib.request, sys; print(urllib.request.urlopen(sys.argv[1], timeout=3).status)"
+    nginx = cloud.server.sh(
+        "docker network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}} {{end}}'"
+        f" cloudtolocalllm-user-{mine['name']}"
+    ).split()
+    door = nginx[nginx.index("cloudtolocalllm-nginx-1") + 1].split("/")[0]
+    assert "403" in cloud.within(containers[0], ask, f"http://{door}:8081/{mine['name']}/health")[1]
+    # Tokens are good at the one session only; ids are nobody else's.
+    assert cloud.ask("GET", host_of(mine), "/api/tags", token=theirs["token"]).status in {401, 403}
+    for method, path in (("DELETE", ""), ("POST", "/token")):
+        guess = cloud.ask(
+            method,
+            f"api.{DOMAIN}",
+            f"/api/streaming/{mine['sessionId']}{path}",
+            {"role": "client"} if path else None,
+            cloud.log_in(OTHER),
+        )
+        assert guess.status == 404, guess
+
+
+def test_sessions_end_with_the_stack_and_not_with_the_manager(cloud: Cloud) -> None:
+    cloud.session(ADMIN)
+    there = cloud.proxies()
+    cloud.server.sh("systemctl restart cloudtolocalllm-user-manager.service")
+    assert cloud.proxies() == there
+    cloud.server.sh("systemctl stop cloudtolocalllm.target")
+    until("the containers to be gone", lambda: not cloud.proxies(), seconds=120)
+    networks = cloud.server.sh("docker network ls --format '{{.Name}}' | grep -c cloudtolocalllm-user- || true")
+    assert networks == "1", "user-network alone is left"
+    cloud.server.sh("systemctl start cloudtolocalllm.target")
+    until(
+        "a session",
+        lambda: cloud.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}, cloud.log_in(ADMIN)).status == 200,
+        seconds=180,
+    )
