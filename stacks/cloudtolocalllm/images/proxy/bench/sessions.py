@@ -62,11 +62,12 @@ class Fleet:
         self.seen: list[float] = []
         self.starts: list[float] = []
 
-    async def grow(self, count: int, at_once: int = 20) -> None:
+    async def grow(self, count: int, at_once: int = 20, ends: float = float("inf")) -> None:
+        """Up to so many, or until that time of the monotonic clock."""
         if not self.proxies:
             await self._one()  # leaves the bytecode that the image has
             self.starts.clear()
-        while (missing := count - len(self.proxies)) > 0:
+        while (missing := count - len(self.proxies)) > 0 and time.monotonic() < ends:
             await asyncio.gather(*(self._one() for _ in range(min(missing, at_once))))
 
     async def _one(self) -> None:
@@ -168,11 +169,14 @@ async def growth(fleet: Fleet, given: argparse.Namespace) -> None:
     ends = time.monotonic() + given.minutes * 60
     rows: list[dict[str, float]] = []
     for step in (each for each in STEPS if each <= given.most):
-        if available() < RESERVE or time.monotonic() > ends:
-            print(f"ended before {step}: {available()} MiB are left, {ends - time.monotonic():.0f} s")
+        if available() < RESERVE:
+            print(f"ended before {step} sessions: {available()} MiB are left")
             break
         fleet.starts.clear()
-        await fleet.grow(step)
+        await fleet.grow(step, ends=ends)
+        if len(fleet.proxies) < step:
+            print(f"ended at {len(fleet.proxies)} sessions: no time is left")
+            break
         await fleet.stream()
         await asyncio.sleep(3)
         fleet.seen.clear()
@@ -221,6 +225,9 @@ def main() -> None:
 
     async def run() -> None:
         fleet = Fleet(folder, given.ms)
+        task = asyncio.current_task()
+        if task is not None:  # who ends the bench ends its proxies
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         try:
             await what(fleet, given)
         finally:
