@@ -242,8 +242,8 @@ describe.skipIf(REAL !== null)("faults", () => {
     await page.getByRole("heading", { name: "What is on your mind?" }).waitFor();
   });
 
-  test("the server cannot be reached at the start: the page waits for it", async () => {
-    await page.route("**/auth/**", (route) => route.abort());
+  test.each(["refused", "lost"])("requests at the start are %s: the page waits for the server", async (how) => {
+    await page.route("**/auth/**", (route) => (how === "lost" ? undefined : route.abort()));
     await page.reload();
     await page.getByRole("heading", { name: "The server cannot be reached" }).waitFor();
     await page.unroute("**/auth/**");
