@@ -78,6 +78,14 @@ class Cloud:
         made: dict[str, Any] = reply.data
         return made
 
+    def begins(self, email: str) -> bool:
+        """Whether a session can be had, while the services may just be coming up."""
+        try:
+            reply = self.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}, self.log_in(email))
+        except OSError:
+            return False
+        return reply.status == 200
+
     def within(self, container: str, code: str, *words: str) -> tuple[int, str]:
         """What a piece of Python says in a container."""
         done = self.server.inside.run(
@@ -220,6 +228,40 @@ def test_two_people_do_not_reach_each_other(cloud: Cloud) -> None:
         assert guess.status == 404, guess
 
 
+def test_a_portal_of_ones_own_takes_the_place_of_ours(cloud: Cloud) -> None:
+    there = cloud.proxies()
+    make = "mkdir -p site && echo '<title>mine</title>' >site/index.html"
+    cloud.write(vars={"portal": {"build": make, "directory": "site"}})
+    brought = cloud.ctl("deploy", "--yes", "--json")
+    assert brought.code == 0 and [change["name"] for change in brought.data["changes"] if "name" in change] == [
+        "portal"
+    ]
+    assert cloud.ask("GET", DOMAIN, "/").body == b"<title>mine</title>\n"
+    assert cloud.ask("GET", DOMAIN, "/a/page").body == b"<title>mine</title>\n"
+    assert cloud.ask("GET", DOMAIN, "/auth/config").status == 200
+    assert cloud.proxies() == there
+    cloud.write()
+    assert cloud.ctl("deploy", "--yes").code == 0
+
+
+def test_prometheus_asks_whoever_has_figures(cloud: Cloud) -> None:
+    cloud.session(ADMIN)
+    cloud.write(services=["prometheus"])
+    brought = cloud.ctl("deploy", "--yes")
+    assert brought.code == 0, brought
+    container = "cloudtolocalllm-prometheus-1"
+
+    def up() -> dict[str, str]:
+        said = cloud.server.sh(f"docker exec {container} wget -qO- http://127.0.0.1:9090/api/v1/targets")
+        targets = json.loads(said)["data"]["activeTargets"]
+        return {target["labels"]["job"]: target["health"] for target in targets}
+
+    jobs = {"prometheus", "node", "streaming-api", "user-manager"}
+    until("all of them to answer", lambda: up() == dict.fromkeys(jobs, "up"), seconds=120, every=3)
+    query = f"docker exec {container} wget -qO- 'http://127.0.0.1:9090/api/v1/query?query=users_sessions'"
+    assert int(json.loads(cloud.server.sh(query))["data"]["result"][0]["value"][1]) >= 1
+
+
 def test_sessions_end_with_the_stack_and_not_with_the_manager(cloud: Cloud) -> None:
     cloud.session(ADMIN)
     there = cloud.proxies()
@@ -227,11 +269,7 @@ def test_sessions_end_with_the_stack_and_not_with_the_manager(cloud: Cloud) -> N
     assert cloud.proxies() == there
     cloud.server.sh("systemctl stop cloudtolocalllm.target")
     until("the containers to be gone", lambda: not cloud.proxies(), seconds=120)
-    networks = cloud.server.sh("docker network ls --format '{{.Name}}' | grep -c cloudtolocalllm-user- || true")
-    assert networks == "1", "user-network alone is left"
+    count = "docker network ls --format '{{.Name}}' | grep -c cloudtolocalllm-user-"
+    until("user-network alone to be left", lambda: cloud.server.sh(count) == "1")
     cloud.server.sh("systemctl start cloudtolocalllm.target")
-    until(
-        "a session",
-        lambda: cloud.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}, cloud.log_in(ADMIN)).status == 200,
-        seconds=180,
-    )
+    until("a session", lambda: cloud.begins(ADMIN), seconds=180)
