@@ -26,8 +26,9 @@ from ctl.core.inventory import Host
 from ctl.core.plan import Plan
 from ctl.core.ports import Result
 from ctl.core.probe import ContainerFact, Facts, FileFact
-from ctl.core.release import Container, File, Release, Route, Step
+from ctl.core.release import Container, File, Release, Step
 from ctl.core.render import render
+from ctl.core.route import Route
 from ctl.core.secret import Secret
 from ctl.core.selection import Selection, select
 from ctl.core.service import Catalogue

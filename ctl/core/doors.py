@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
-from ctl.core.release import Part, Route, Wildcard
+from ctl.core.route import Part, Route, Wildcard
 from ctl.core.service import RouteSpec, Service
 from ctl.core.stack import Access, Doors, ServiceOverride, Stack
 from ctl.core.template import Templates

@@ -16,7 +16,8 @@ from ctl.core.errors import InvalidFile, MissingValue, TemplateFault, UsageError
 from ctl.core.image import Contexts, none_known
 from ctl.core.quoting import compose as double_dollars
 from ctl.core.quoting import sh
-from ctl.core.release import PHASES, Container, External, File, Release, Step, fingerprint, phase_number
+from ctl.core.release import PHASES, Container, File, Release, Step, fingerprint, phase_number
+from ctl.core.route import External
 from ctl.core.secret import KEEPSAKE, Secret, keepsake
 from ctl.core.selection import Selection
 from ctl.core.service import KINDS, FileSpec, Service, megabytes

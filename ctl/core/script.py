@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from ctl.core import quoting
 from ctl.core.history import About
 from ctl.core.plan import ContainerChange, FileChange, Plan, StepChange
-from ctl.core.release import PHASES, External, Release, Step
+from ctl.core.release import PHASES, Release, Step
+from ctl.core.route import External
 from ctl.core.template import Templates
 
 HEALTH_SECONDS = 300

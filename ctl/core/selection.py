@@ -13,7 +13,7 @@ from ctl.core.doors import access_of, doors_of, routes_of, with_routes
 from ctl.core.entrance import Entrance, networks
 from ctl.core.errors import InvalidFile, MissingValue, UnknownName
 from ctl.core.inventory import Host
-from ctl.core.release import Route
+from ctl.core.route import Route
 from ctl.core.secret import SecretSpec
 from ctl.core.service import Catalogue, Metrics, Service, Spawns, Var
 from ctl.core.site import Site

@@ -15,8 +15,9 @@ from samples import container_fact, make_templates, names, release, settled
 from ctl.core.errors import InvalidFile, UnknownName
 from ctl.core.image import Context
 from ctl.core.plan import plan
-from ctl.core.release import Container, Part, Release
+from ctl.core.release import Container, Release
 from ctl.core.render import render
+from ctl.core.route import Part
 from ctl.core.script import script
 from ctl.core.selection import select
 from ctl.core.service import Catalogue
