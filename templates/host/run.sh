@@ -278,10 +278,18 @@ guests() {
         END { for (i = 1; i <= n; i++) count += port[i] in listens; print count + 0 }'
 }
 
-# What a run that was broken off has made and not started: its name would be in the way. Nothing is in it yet.
+# What a run that was broken off has made and not started: its name would be in the way. Nothing is in it yet. And what has
+# stopped and was on a network that is gone by now: it cannot be started again.
 sweep() {
     for id in $(compose ps -aq --status created "$@" 2>/dev/null); do
         logged docker rm "$id"
+    done
+    for id in $(compose ps -aq --status exited "$@" 2>/dev/null); do
+        for network in $(docker inspect -f '{{range .NetworkSettings.Networks}}{{.NetworkID}} {{end}}' "$id"); do
+            docker network inspect "$network" >/dev/null 2>&1 && continue
+            logged docker rm "$id"
+            break
+        done
     done
 }
 

@@ -302,17 +302,28 @@ def test_what_is_still_being_sent_is_no_run(tmp_path: Path) -> None:
     assert [past.id for past in parse_history(done.stdout).runs] == ["r1"]
 
 
-def test_what_a_broken_run_made_is_swept_before_containers_start(tmp_path: Path) -> None:
-    """Compose gives the new container the old one's name at the end only; broken off before, it is in its own way."""
+def test_what_cannot_start_any_more_is_swept_before_containers_start(tmp_path: Path) -> None:
+    """Compose gives the new container the old one's name at the end only; broken off before, it is in its own way.
+    And what has stopped is in the way when a network that it was on is gone."""
     (tmp_path / "docker").write_text(
-        f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\ncase $* in *created*) echo 0ld ;; esac\n'
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\n'
+        "case $* in *created*) echo 0ld ;; *exited*) echo well; echo lost ;; inspect*well) echo here ;;"
+        " inspect*lost) echo here gone ;; 'network inspect gone') exit 1 ;; esac\n"
     )
     (tmp_path / "docker").chmod(0o755)
     functions(tmp_path, f"PATH={tmp_path}:$PATH; up 300 '' app")
+    networks = "inspect -f {{range .NetworkSettings.Networks}}{{.NetworkID}} {{end}}"
     asked = [line.split(f"{tmp_path}/compose.yaml ")[-1] for line in (tmp_path / "asked").read_text().splitlines()]
     assert asked == [
         "ps -aq --status created app",
         "rm 0ld",
+        "ps -aq --status exited app",
+        f"{networks} well",
+        "network inspect here",
+        f"{networks} lost",
+        "network inspect here",
+        "network inspect gone",
+        "rm lost",
         "up -d --no-deps --no-build --wait --wait-timeout 300 app",
     ]
 
