@@ -190,17 +190,26 @@ def test_a_session_outlives_a_new_nginx_and_a_new_manager(cloud: Cloud) -> None:
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
 
 
+END = """
+import os, sys, urllib.request
+key = {"Authorization": "Bearer " + os.environ["MANAGER_KEY"]}
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], method="DELETE", headers=key), timeout=30)
+"""
+
+
 def test_nginx_that_has_stopped_comes_back_though_a_session_ended_meanwhile(cloud: Cloud) -> None:
-    nginx = "$(docker ps -aq --filter label=ctl.service=nginx)"
-    name = cloud.session(ADMIN)["name"]
-    cloud.server.sh(f"docker stop {nginx} && docker rm -f cloudtolocalllm-proxy-{name}")
-    gone = f"docker network inspect cloudtolocalllm-user-{name} >/dev/null 2>&1 && echo there || echo gone"
-    # As the manager does it, which finds a session lost at its next look; that is not until a minute later.
-    cloud.server.sh(f"docker network rm cloudtolocalllm-user-{name} || true")
-    assert cloud.server.sh(gone) == "gone"
+    session = cloud.session(ADMIN)
+    cloud.server.sh("docker stop $(docker ps -q --filter label=ctl.service=nginx)")
+    ended = cloud.within(
+        "cloudtolocalllm-user-manager-1", END, f"http://127.0.0.1:8000/sessions/{session['sessionId']}"
+    )
+    assert ended[0] == 0, ended
+    cloud.server.sh(f"! docker network inspect cloudtolocalllm-user-{session['name']} 2>/dev/null")
+    # Docker does not start a container again that was on a network which is gone.
+    assert cloud.server.inside.run("docker start cloudtolocalllm-nginx-1").rc != 0
     brought = cloud.ctl("deploy", "--yes", "--json")
     assert brought.code == 0, brought
-    until("a session", lambda: cloud.begins(ADMIN), seconds=120, every=10)
+    assert cloud.session(ADMIN)["sessionId"] != session["sessionId"]
 
 
 def test_two_people_do_not_reach_each_other(cloud: Cloud) -> None:
