@@ -6,7 +6,7 @@ PURE := tests --ignore=tests/lab --ignore=tests/faults --ignore=tests/e2e
 # Not part of `make test`: a host with a kernel of its own, under emulation; a stack that builds its images on the host.
 ENCRYPTION := tests/lab/test_data_encryption.py
 ENTERPRISE := tests/lab/test_enterprise_llm.py tests/lab/test_enterprise_engines.py
-CLOUD := tests/lab/test_cloudtolocalllm.py
+CLOUD := $(wildcard tests/lab/test_cloud*.py)
 LAB := tests/lab $(ENCRYPTION:%=--ignore=%) $(ENTERPRISE:%=--ignore=%) $(CLOUD:%=--ignore=%)
 PYTEST := PATH="$(CURDIR)/.venv/bin:$$PATH" $(BIN)/pytest -q
 

@@ -3,116 +3,17 @@
 from __future__ import annotations
 
 import json
-import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
-import lab_server
+import lab_cloud
 import pytest
-import yaml
-from lab_project import Project, Said, until
-from lab_server import Door, Server
-
-ROOT = "/opt/cloudtolocalllm"
-DOMAIN = "cloud.example.com"
-ADMIN = "admin@example.com"
-OTHER = "other@example.com"
-PASSWORD = "a long one, for the lab only 1"
-VARS = {"docker_source": "distribution", "domain": DOMAIN, "https_port": 8443, "tls": "self-signed"}
-PROXY = "label=cloudtolocalllm.proxy"
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class Cloud:
-    server: Server
-    project: Project
-    password: str = ""
-    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    def ctl(self, command: str, *arguments: str) -> Said:
-        return self.project.ctl(command, self.server.name, *arguments, seconds=1500)
-
-    def write(self, **more: Any) -> None:
-        entry = {"stack": "cloudtolocalllm", **more, "vars": {**VARS, **more.get("vars", {})}}
-        self.project.inventory.write_text(yaml.safe_dump({"hosts": {self.server.name: entry}}))
-
-    def ask(self, method: str, name: str, path: str, body: Any = None, token: str = "", accept: str = "") -> Reply:
-        """One request at the door of that name, its certificate checked."""
-        door = Door(self.server.lab.ip, name, self.trust, seconds=60)
-        headers = {"Content-Type": "application/json", **({"Accept": accept} if accept else {})}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        try:
-            door.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = door.getresponse()
-            return Reply(answer.status, dict(answer.getheaders()), answer.read())
-        finally:
-            door.close()
-
-    def log_in(self, email: str) -> str:
-        if email not in self.tokens:
-            password = self.password if email == ADMIN else PASSWORD
-            reply = self.ask("POST", DOMAIN, "/auth/login", {"email": email, "password": password})
-            assert reply.status == 200, reply
-            self.tokens[email] = str(reply.data["access_token"])
-        return self.tokens[email]
-
-    def session(self, email: str) -> dict[str, Any]:
-        """The person's session, begun where there is none; its proxy answers."""
-        reply = self.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}, self.log_in(email))
-        assert reply.status == 200, reply
-        made: dict[str, Any] = reply.data
-        return made
-
-    def begins(self, email: str) -> bool:
-        """Whether a session can be had, while the services may just be coming up."""
-        try:
-            reply = self.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}, self.log_in(email))
-        except OSError:
-            return False
-        return reply.status == 200
-
-    def within(self, container: str, code: str, *words: str) -> tuple[int, str]:
-        """What a piece of Python says in a container."""
-        done = self.server.inside.run(
-            "docker exec %s python -c %s " + " ".join(["%s"] * len(words)), container, code, *words
-        )
-        return int(done.rc), str(done.stdout + done.stderr)
-
-    def proxies(self) -> dict[str, str]:
-        """Running containers of people, by name, with their ids."""
-        rows = self.server.sh(f"docker ps --no-trunc --filter {PROXY} --format '{{{{.Names}}}} {{{{.ID}}}}'")
-        return dict(row.split() for row in rows.splitlines())
-
-
-def host_of(session: Mapping[str, Any]) -> str:
-    return urlsplit(session["endpoint"]).hostname or ""
+from lab_cloud import ADMIN, DOMAIN, OTHER, PASSWORD, Cloud, host_of
+from lab_project import until
 
 
 @pytest.fixture(scope="module")
 def cloud(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with lab_server.fresh_host(tmp_path_factory.mktemp("cloud"), "cloud") as server:
-        made = Cloud(server, Project(tmp_path_factory.mktemp("project")))
-        made.write()
-        deploy = made.ctl("deploy", "--yes", "--json")
-        if deploy.code:
-            pytest.fail(f"the first deploy failed: {deploy}")
-        made.password = made.project.ctl("secrets", "show", server.name, "AUTH_ADMIN_PASSWORD").stdout.split()[-1]
-        made.trust = ssl.create_default_context(cadata=server.read(f"{ROOT}/proxy/tls/fullchain.pem").decode())
+    with lab_cloud.deployed(tmp_path_factory) as made:
         yield made
 
 
