@@ -1,11 +1,12 @@
 """How much later the first token comes through the gateway than from the model server itself.
 
-    python bench/first_token.py [--streams 200] [--seconds 12] [--rounds 3]
+    python bench/first_token.py [--streams 200] [--seconds 12] [--rounds 3] [--replicas 3]
 
-Real Postgres, real Redis, one gateway process, and a stand-in for a model server that takes 20 ms a token. Streams are
-opened one after the other by as many clients as there are streams, spread over the length of an answer, so that all of
-them are open all the time; rounds against the stand-in and through the gateway alternate. A last round opens all of
-them at once. A message is on the disk before the model is asked, so a busy disk shows; TMPDIR=/dev/shm leaves it out.
+Real Postgres, real Redis, as many gateway processes as the stack has replicas, asked in turn as its proxy does, and a
+stand-in for a model server that takes 20 ms a token: all of it, and the clients, on this machine. Streams are opened
+one after the other by as many clients as there are streams, spread over the length of an answer, so that all of them
+are open all the time; rounds against the stand-in and through the gateway alternate. A last round opens all of them at
+once. A message is on the disk before its answer begins, so a busy disk shows; TMPDIR=/dev/shm leaves it out.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Way:
     """Where to ask, and how."""
 
     name: str
-    port: int
+    ports: Sequence[int]
     path: str
     body: dict[str, object]
     mark: bytes
@@ -104,7 +105,7 @@ class Way:
 async def ask(way: Way, number: int, seen: Seen) -> None:
     loop = asyncio.get_running_loop()
     _, stream = await loop.create_connection(
-        lambda: Stream(way.request(number), way.mark, way.end, seen), "127.0.0.1", way.port
+        lambda: Stream(way.request(number), way.mark, way.end, seen), "127.0.0.1", way.ports[number % len(way.ports)]
     )
     await stream.done
 
@@ -139,10 +140,10 @@ def line(name: str, seen: Seen) -> str:
     )
 
 
-def cpu(process: subprocess.Popen[bytes]) -> float:
-    """Seconds of processor time of a process so far."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+def cpu(processes: Sequence[subprocess.Popen[bytes]]) -> float:
+    """Seconds of processor time of processes so far."""
+    stats = [Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split() for process in processes]
+    return sum(int(fields[11]) + int(fields[12]) for fields in stats) / TICK
 
 
 async def wait(port: int, path: str) -> None:
@@ -160,32 +161,36 @@ async def wait(port: int, path: str) -> None:
 
 
 async def measure(
-    given: argparse.Namespace, issuer: Issuer, gateway: subprocess.Popen[bytes], ports: tuple[int, int]
+    given: argparse.Namespace,
+    issuer: Issuer,
+    gateways: Sequence[subprocess.Popen[bytes]],
+    ports: Sequence[int],
 ) -> float:
-    standin_port, gateway_port = ports
+    standin_port, *gateway_ports = ports
     await wait(standin_port, "/api/version")
-    await wait(gateway_port, "/readyz")
+    for port in gateway_ports:
+        await wait(port, "/readyz")
     users = [issuer.token(f"user{n}") for n in range(50)]
     asked: list[dict[str, object]] = [{"role": "user", "content": "Hello"}]
     plain_body: dict[str, object] = {"model": "standin:latest", "messages": asked}
     chat_body: dict[str, object] = {"model": "standin:latest", "message": "Hello"}
-    direct = Way("directly", standin_port, "/api/chat", plain_body, b'"done":false', b'"done":true')
-    chat = Way("gateway /api/chat", gateway_port, "/api/chat", chat_body, b"event: token", b"event: done", users)
+    direct = Way("directly", [standin_port], "/api/chat", plain_body, b'"done":false', b'"done":true')
+    chat = Way("gateway /api/chat", gateway_ports, "/api/chat", chat_body, b"event: token", b"event: done", users)
     v1_body = {**plain_body, "stream": True}
-    v1 = Way("gateway /v1", gateway_port, "/v1/chat/completions", v1_body, b'"content":', b"[DONE]", users)
+    v1 = Way("gateway /v1", gateway_ports, "/v1/chat/completions", v1_body, b'"content":', b"[DONE]", users)
     length = given.tokens * MS / 1000
     differences = []
     for _ in range(given.rounds):
         plain = await steady(direct, given.streams, given.seconds, length)
         print(line(direct.name, plain))
         for way in (chat, v1):
-            before, began = cpu(gateway), time.perf_counter()
+            before, began = cpu(gateways), time.perf_counter()
             seen = await steady(way, given.streams, given.seconds, length)
-            share = (cpu(gateway) - before) / (time.perf_counter() - began)
+            share = (cpu(gateways) - before) / (time.perf_counter() - began)
             difference = median(seen.first) - median(plain.first)
             if way is chat:
                 differences.append(difference)
-            print(line(way.name, seen), f"  +{difference:.1f} ms; the gateway used {share:.0%} of a core")
+            print(line(way.name, seen), f"  +{difference:.1f} ms; {len(gateways)} replicas used {share:.0%} of a core")
     for way in (direct, chat):
         print(line(f"{way.name}, all at once", await burst(way, given.streams)))
     return median(differences)
@@ -197,11 +202,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=100)
+    parser.add_argument("--replicas", type=int, default=3)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         issuer = Issuer(Path(folder))
         postgres, redis = Postgres(), Redis()
-        standin_port, gateway_port = free_port(), free_port()
+        standin_port, *gateway_ports = ports = [free_port() for _ in range(given.replicas + 1)]
         pace = ("--ms", str(MS), "--tokens", str(given.tokens))
         standin = subprocess.Popen([sys.executable, str(HERE / "standin.py"), str(standin_port), *pace])
         settings = {
@@ -209,7 +215,6 @@ def main() -> None:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(HERE.parent / "src"),
             "HOST": "127.0.0.1",
-            "PORT": str(gateway_port),
             "DATABASE_URL": postgres.create(),
             "REDIS_URL": redis.url,
             "JWKS_FILE": str(issuer.jwks_file),
@@ -219,13 +224,16 @@ def main() -> None:
             "MAX_STREAMS_PER_USER": "500",
         }
         with Path(folder, "log").open("wb") as log:
-            gateway = subprocess.Popen([sys.executable, "-m", "gateway"], env=settings, stdout=log)
+            gateways = [
+                subprocess.Popen([sys.executable, "-m", "gateway"], env={**settings, "PORT": str(port)}, stdout=log)
+                for port in gateway_ports
+            ]
         try:
             print(f"{given.streams} streams, {MS} ms a token, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-            difference = uvloop.run(measure(given, issuer, gateway, (standin_port, gateway_port)))
+            difference = uvloop.run(measure(given, issuer, gateways, ports))
             print(f"first token of /api/chat against directly, median of the medians: +{difference:.1f} ms (under 30)")
         finally:
-            for process in (gateway, standin):
+            for process in (*gateways, standin):
                 process.kill()
                 process.wait()
             redis.stop()

@@ -6,8 +6,10 @@ import json
 import socket
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import httpx
+import psycopg
 import pytest
 from conftest import Model, Running, Start, events
 from world import until
@@ -226,6 +228,24 @@ def test_a_client_that_does_not_read_counts_as_gone(start: Start, model: Model) 
             assert kept(reader)[1]["finish_reason"] == "stopped"
 
 
+def test_the_model_is_asked_while_the_message_is_stored_and_heard_when_it_is(gateway: Running, model: Model) -> None:
+    session = gateway.ask("First")[0].data["session"]["id"]
+    body = {"message": "Second", "session_id": session, "model": "silent:latest"}
+    with psycopg.connect(gateway.database) as other, gateway.client() as client, ThreadPoolExecutor(1) as beside:
+        other.execute("SELECT id FROM sessions WHERE id = %s FOR UPDATE", [session])
+        asked = beside.submit(client.send, client.build_request("POST", "/api/chat", json=body), stream=True)
+        until(lambda: model.standin.running == 1, 10, "the inference")
+        assert [turn["content"] for turn in model.standin.asked[-1]["messages"]][::2] == ["First", "Second"]
+        assert not wait([asked], timeout=1).done  # it has been saying things for a while
+        other.rollback()
+        answer = asked.result(10)
+        got = events(answer.iter_lines())
+        assert [next(got).name for _ in range(2)] == ["session", "token"]
+        answer.close()
+    with gateway.client() as client:
+        until(lambda: len(kept(client)) == 4, 10, "the stored answer")
+
+
 def kept(client: httpx.Client) -> list[dict[str, str]]:
     session = client.get("/api/sessions").json()["sessions"][0]["id"]
     return list(client.get(f"/api/sessions/{session}").json()["messages"])
@@ -276,8 +296,6 @@ def test_too_long_an_answer_is_cut(start: Start, model: Model) -> None:
 
 
 def test_many_chats_at_once_are_all_stored_each_once(gateway: Running, model: Model, postgres: object) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(24) as pool:
         done = list(pool.map(lambda n: gateway.ask(f"Q{n}", user=f"u{n % 12}"), range(96)))
     assert all(got[-1].name == "done" for got in done)

@@ -147,7 +147,7 @@ def test_postgres_restarts_under_load(start: Start, own: Postgres, sig: int) -> 
     assert all(gateway.ready() for gateway in gateways)
 
 
-def test_postgres_stays_away(start: Start, own: Postgres) -> None:
+def test_postgres_stays_away(start: Start, own: Postgres, model: Model) -> None:
     gateway = start(DATABASE_URL=own.create(), DB_WAIT_SECONDS="1")
     gateway.ask()
     own.stop()
@@ -156,7 +156,11 @@ def test_postgres_stays_away(start: Start, own: Postgres) -> None:
             answer = client.get(path)
             assert answer.status_code == 503 and answer.json()["error"]["code"] == "storage_unavailable"
             assert answer.headers["retry-after"]
-        assert client.post("/api/chat", json={"message": "x"}).status_code == 503
+        for more in ({}, {"stream": False}):
+            refused = client.post("/api/chat", json={"message": "x", "model": "silent:latest", **more})
+            assert refused.status_code == 503 and refused.json()["error"]["code"] == "storage_unavailable"
+            assert "user_message" not in refused.json()  # which is how one is told that it is kept
+            until(lambda: model.standin.running == 0, 10, "the end of the inference")
         chat = {"model": "standin", "messages": [{"role": "user", "content": "x"}]}
         assert client.post("/v1/chat/completions", json=chat).status_code == 200
     own.start()

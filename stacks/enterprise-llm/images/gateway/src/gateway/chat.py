@@ -107,7 +107,8 @@ class Chat:
         try:
             await self.streams.run(call.receive, out, question.owner, talk.run)
         except Problem as problem:
-            problem.extra.update(msgspec.to_builtins(talk.asked))
+            if talk.stored:
+                problem.extra.update(msgspec.to_builtins(talk.asked))
             raise
         return None if stream else Reply(talk.result())
 
@@ -128,16 +129,18 @@ class Talk:
         self._end = Piece()
         self._answer: Answer | None = None
         self.asked = Asked(question.session, {"id": question.message_id})
+        self.stored = False
 
     async def run(self) -> None:
         """Ask, pass on, store, say so. Raises Problem if the stream has not begun yet."""
         finish, failure = await self._ask_model()
         self._metrics.answers.labels(finish).inc()
-        if failure is None or self._texts:
-            try:
+        try:
+            await self._is_stored()
+            if failure is None or self._texts:
                 await self._keep(finish)
-            except Problem as problem:
-                failure = problem
+        except Problem as problem:
+            failure = problem
         if failure is None and self._out.stopped == "draining":
             failure = Problem(503, "draining", "The service is being restarted. Try again.", retry_after=1)
         if failure is None:
@@ -168,7 +171,9 @@ class Talk:
             # an error that comes at once is an HTTP status; a model that is being loaded is waited for with beats
             if self._stream and not (await asyncio.wait({opening}, timeout=self._first_byte))[0]:
                 await self._begin()
-            await self._pass_on(await asyncio.shield(opening))
+            answer = await asyncio.shield(opening)
+            await self._is_stored()
+            await self._pass_on(answer)
             if self._end.finish is None:
                 raise ModelError
             return ("length" if self._end.finish == "length" else "stop"), None
@@ -206,8 +211,15 @@ class Talk:
                     await self._begin()
                 await write(events)
 
+    async def _is_stored(self) -> None:
+        """Wait for the user's message, which is being stored while the model is asked. Raises Problem."""
+        if not self.stored:
+            await asyncio.shield(self._question.stored)
+            self.stored = True
+
     async def _begin(self) -> None:
         if not self._out.started:
+            await self._is_stored()
             await self._out.begin()
             await self._out.write(event("session", self.asked))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,12 +46,14 @@ class Usage(msgspec.Struct):
 
 @dataclass
 class Question:
-    """What a user asked: where it is stored, and all that the model is to read, the oldest first."""
+    """What a user asked, and all that the model is to read, the oldest first. `stored` is done when the user's message
+    is on the disk, or says why it is not."""
 
     owner: str
     session: Session
     message_id: UUID
     turns: list[Turn]
+    stored: asyncio.Future[None]
     replaces: UUID | None = None
 
 

@@ -26,14 +26,14 @@ BEGIN = sa.text("""
 
 APPEND = sa.text("""
     WITH mine AS (
-        UPDATE sessions SET updated_at = :at, model = COALESCE(NULLIF(CAST(:model AS text), ''), model)
-        WHERE id = :session AND owner = :owner RETURNING id, title, model, created_at, updated_at
+        UPDATE sessions SET updated_at = :at, model = CAST(:model AS text)
+        WHERE id = :session AND owner = :owner RETURNING id
     ), new AS (
         INSERT INTO messages (id, session_id, role, content, created_at)
         SELECT CAST(:id AS uuid), id, 'user', CAST(:content AS text), CAST(:at AS timestamptz) FROM mine
         ON CONFLICT DO NOTHING
     )
-    SELECT * FROM mine
+    SELECT id FROM mine
 """)
 """A message at the end of one's own session; no row if there is none."""
 

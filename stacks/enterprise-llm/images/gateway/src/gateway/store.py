@@ -9,11 +9,12 @@ connection breaks, also when nobody knows whether the commit arrived.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -40,6 +41,13 @@ def as_session(row: Any) -> Session:
     return msgspec.convert(row._mapping, Session)
 
 
+class NewMessage(NamedTuple):
+    owner: str
+    session: Session
+    id: UUID
+    content: str
+
+
 class Store(Database):
     def __init__(self, settings: Settings) -> None:
         super().__init__(
@@ -50,29 +58,24 @@ class Store(Database):
             patience=settings.db_wait_seconds,
         )
         self._history_bytes = settings.context_tokens * 4
-        self._new: Batch[Question, None] = Batch(self._insert_new, lanes=LANES)
+        self._new: Batch[NewMessage, None] = Batch(self._insert_new, lanes=LANES)
         self._answers: Batch[Answer, bool] = Batch(self._insert_answers, lanes=LANES)
 
     # --- a turn of the conversation ------------------------------------------
 
     async def ask(self, owner: str, session_id: UUID | None, text: str, title: str, model: str) -> Question:
-        """Store a user's message, in a new session or at the end of one's own. Raises Problem 404."""
+        """A user's message, in a new session or at the end of one's own; it is being stored when this returns, so that
+        the model can be asked meanwhile. Raises Problem 404; so does `stored`."""
         now = datetime.now(UTC)
         if session_id is None:
             session = Session(uuid.uuid4(), title, model, now, now)
-            question = Question(owner, session, uuid.uuid4(), [Turn("user", text)])
-            await self._new.put(question)
-            return question
-        message_id = uuid.uuid4()
-        place = {"session": session_id, "owner": owner, "model": model, "id": message_id, "content": text, "at": now}
-
-        async def work(db: AsyncConnection) -> Question:
-            row = (await db.execute(APPEND, place)).one_or_none()
-            if row is None:
-                raise no_session()
-            return Question(owner, as_session(row), message_id, await self._history(db, session_id))
-
-        return await self.run(work)
+            turns: list[Turn] = []
+        else:
+            session, turns = await self.run(lambda db: self._conversation(db, owner, session_id))
+            session.model, session.updated_at = model or session.model, now
+        message = NewMessage(owner, session, uuid.uuid4(), text)
+        stored = asyncio.ensure_future(self._append(message) if session_id else self._new.put(message))
+        return Question(owner, session, message.id, [*turns, Turn("user", text)], stored)
 
     async def again(self, owner: str, session_id: UUID, model: str) -> Question:
         """The last user's message once more; its answer, if there is one, is replaced. Raises Problem 404, 409."""
@@ -89,9 +92,14 @@ class Store(Database):
                 raise Problem(409, "nothing_to_retry", "There is no message to answer again.")
             turns = await self._history(db, session_id)
             session.model = model or session.model
-            return Question(owner, session, latest[0].id, turns[:-1] if replaces else turns, replaces)
+            stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            stored.set_result(None)
+            return Question(owner, session, latest[0].id, turns[:-1] if replaces else turns, stored, replaces)
 
         return await self.run(work)
+
+    async def _conversation(self, db: AsyncConnection, owner: str, session_id: UUID) -> tuple[Session, list[Turn]]:
+        return await owned(db, owner, session_id), await self._history(db, session_id)
 
     async def _history(self, db: AsyncConnection, session_id: UUID) -> list[Turn]:
         """The latest messages, the oldest first, and not many more than a model can read."""
@@ -102,18 +110,31 @@ class Store(Database):
         """Store an answer; False if its session has been deleted meanwhile."""
         return await self._answers.put(answer)
 
-    async def _insert_new(self, questions: Sequence[Question]) -> Sequence[None]:
+    async def _insert_new(self, given: Sequence[NewMessage]) -> Sequence[None]:
         new = {
-            "id": [q.session.id for q in questions],
-            "owner": [q.owner for q in questions],
-            "title": [q.session.title for q in questions],
-            "model": [q.session.model for q in questions],
-            "at": [q.session.created_at for q in questions],
-            "message": [q.message_id for q in questions],
-            "content": [q.turns[0].content for q in questions],
+            "id": [m.session.id for m in given],
+            "owner": [m.owner for m in given],
+            "title": [m.session.title for m in given],
+            "model": [m.session.model for m in given],
+            "at": [m.session.created_at for m in given],
+            "message": [m.id for m in given],
+            "content": [m.content for m in given],
         }
         await self.run(lambda db: db.execute(BEGIN, new))
-        return [None] * len(questions)
+        return [None] * len(given)
+
+    async def _append(self, message: NewMessage) -> None:
+        session = message.session
+        new = {
+            "session": session.id,
+            "owner": message.owner,
+            "model": session.model,
+            "at": session.updated_at,
+            "id": message.id,
+            "content": message.content,
+        }
+        if not await self.run(lambda db: rows(db, APPEND.bindparams(**new))):
+            raise no_session()
 
     async def _insert_answers(self, answers: Sequence[Answer]) -> Sequence[bool]:
         given = {
