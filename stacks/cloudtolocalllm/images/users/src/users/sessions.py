@@ -28,7 +28,8 @@ log = logging.getLogger("users")
 
 STOP_SECONDS = 2
 """For a proxy to tell its clients that it ends."""
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.1, 0.5
+"""At first, and at most: where many start at once, asking all of them all the time would keep them from starting."""
 OVERLAPS = 32
 """So many subnets may turn out to be somebody else's before it is given up."""
 KEPT = ("running", "restarting", "paused", "exited")
@@ -156,6 +157,7 @@ class Sessions:
     async def _answering(self, session: Session) -> None:
         """Wait until the proxy answers. Raises Unreachable when its time is over."""
         deadline = time.monotonic() + self.settings.start_seconds
+        pause, longest = POLL_SECONDS
         while True:
             try:
                 await self.proxies.healthy(session.name)
@@ -163,7 +165,8 @@ class Sessions:
             except Unreachable:
                 if time.monotonic() > deadline:
                     raise
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, longest)
 
     # --- end --------------------------------------------------------------------------------------------------------
 
