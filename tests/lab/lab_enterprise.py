@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 
 import lab_server
 import pytest
 import yaml
-from lab_project import Project, Said
+from lab_project import Project, Said, until
 from lab_server import Door, Server
 
 ROOT = "/opt/enterprise-llm"
@@ -109,6 +112,74 @@ class Enterprise:
 
 def _headers(token: str) -> dict[str, str]:
     return {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+
+
+class Load:
+    """People who ask one question after the other, each with a login of their own that they keep."""
+
+    def __init__(self, enterprise: Enterprise, people: int = 4) -> None:
+        self._site, self._over = enterprise, threading.Event()
+        self.people = people
+        self._tokens = [self._account(f"{uuid.uuid4().hex}@example.com") for _ in range(people)]
+        self._threads = [threading.Thread(target=self._talk, args=[token]) for token in self._tokens]
+        self.answered: list[tuple[str, str, str, str]] = []
+        """Token, session, question and answer of what was answered to its end."""
+        self.begun: list[float] = []
+        """When each of these was asked."""
+        self.heard: list[tuple[str, str, str]] = []
+        """Token, session and question of what the gateway said that it had taken."""
+        self.failed: list[tuple[float, str]] = []
+        """When it was asked, and what came of it."""
+
+    def _account(self, email: str) -> str:
+        who = {"email": email, "password": uuid.uuid4().hex}
+        made = self._site.ask("POST", "/auth/users", {**who, "name": "Visitor"}, token=self._site.log_in())
+        assert made.status == 201, made
+        return str(self._site.ask("POST", "/auth/login", who).data["access_token"])
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def go_on(self, answers: int, seconds: float = 60) -> None:
+        """Until so many more were given that had been asked for later than now."""
+        now = time.monotonic()
+        until("further answers", lambda: sum(began > now for began in self.begun) >= answers, seconds=seconds)
+
+    def _talk(self, token: str) -> None:
+        while not self._over.is_set():
+            question, said, kind, data = f"What is {uuid.uuid4().hex}?", "", "nothing", None
+            began = time.monotonic()
+            try:
+                for kind, data in self._site.events(token, question):
+                    if kind == "session":
+                        session = data["session"]["id"]
+                        self.heard.append((token, session, question))
+                    said += data["text"] if kind == "token" else ""
+                    if kind == "done":
+                        self.answered.append((token, session, question, said))
+                        self.begun.append(began)
+                if kind != "done":
+                    self.failed.append((began, f"{kind}: {data}"))
+            except (OSError, AssertionError, HTTPException) as error:
+                self.failed.append((began, repr(error)))
+            self._over.wait(1)  # thirty chats a minute are a person's limit
+
+    def check(self) -> None:
+        """Raises AssertionError if anything is gone of what the gateway had said that it has."""
+        told = {
+            (session, each["role"], each["content"])
+            for token, session, _ in self.heard
+            for each in self._site.ask("GET", f"/api/sessions/{session}", token=token).data["messages"]
+        }
+        assert {(session, "user", question) for _, session, question in self.heard} <= told
+        assert {(session, "assistant", said) for _, session, _, said in self.answered} <= told
 
 
 @contextmanager

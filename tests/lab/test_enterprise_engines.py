@@ -7,14 +7,11 @@ is then between ctl and Docker, and the hook that would hand them over does noth
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPException
 
 import pytest
-from lab_enterprise import ROOT, Enterprise, deployed
+from lab_enterprise import ROOT, Enterprise, Load, deployed
 from lab_project import until
 
 ENGINES = ("ollama", "ollama-2")
@@ -37,46 +34,6 @@ def asked(enterprise: Enterprise) -> dict[str, int]:
     """How many questions each engine has answered, or begun to."""
     count = "docker logs %s 2>&1 | grep -c '^POST /v1/chat/completions' || true"
     return {name: int(enterprise.server.sh(count % container(enterprise, name))) for name in ENGINES}
-
-
-class Crowd:
-    """People who ask one question after the other. `failed` holds when a question was put, and what came of it."""
-
-    def __init__(self, enterprise: Enterprise, size: int) -> None:
-        self.enterprise, self.over = enterprise, threading.Event()
-        self.token = enterprise.log_in()
-        self.answered: list[float] = []
-        self.failed: list[tuple[float, str]] = []
-        self.threads = [threading.Thread(target=self._ask) for _ in range(size)]
-
-    def _ask(self) -> None:
-        while not self.over.is_set():
-            began = time.monotonic()
-            try:
-                end = self.enterprise.chat(self.token, "Go on.")[-1]
-            except (OSError, AssertionError, HTTPException) as error:
-                if "rate_limited" in repr(error):
-                    time.sleep(2)  # the gateway's own limit for one person
-                else:
-                    self.failed.append((began, repr(error)))
-                continue
-            if end[1] == "done":
-                self.answered.append(began)
-            else:
-                self.failed.append((began, str(end)))
-
-
-@contextmanager
-def crowd(enterprise: Enterprise, size: int = 4) -> Iterator[Crowd]:
-    asking = Crowd(enterprise, size)
-    for thread in asking.threads:
-        thread.start()
-    try:
-        yield asking
-    finally:
-        asking.over.set()
-        for thread in asking.threads:
-            thread.join()
 
 
 def test_the_models_were_fetched_once_and_every_engine_has_them(enterprise: Enterprise) -> None:
@@ -103,39 +60,39 @@ def test_engines_are_on_the_inner_network_and_nowhere_else(enterprise: Enterpris
 
 def test_both_engines_are_asked(enterprise: Enterprise) -> None:
     before = asked(enterprise)
-    with crowd(enterprise) as asking:
-        until("a dozen answers", lambda: len(asking.answered) >= 12)
-    assert asking.failed == []
+    with Load(enterprise) as load:
+        load.go_on(12)
+    assert load.failed == []
     after = asked(enterprise)
     shares = [after[name] - before[name] for name in ENGINES]
     assert min(shares) >= 2, shares
 
 
 def test_an_engine_that_is_killed_costs_its_own_answers_at_most_and_comes_back(enterprise: Enterprise) -> None:
-    with crowd(enterprise) as asking:
-        until("answers", lambda: len(asking.answered) >= 4)
+    with Load(enterprise) as load:
+        load.go_on(4)
         # Docker would take `docker kill` for somebody's wish.
         enterprise.server.sh(f"kill -9 $(docker inspect -f '{{{{.State.Pid}}}}' {container(enterprise, 'ollama-2')})")
         killed = time.monotonic()
         until("the engine to be back", enterprise.healthy, seconds=60, every=1)
         before = asked(enterprise)["ollama-2"]
         until("it to be asked again", lambda: asked(enterprise)["ollama-2"] > before + 2, every=1)
-    late = [(round(began - killed, 1), what) for began, what in asking.failed if began > killed]
+    late = [(round(began - killed, 1), what) for began, what in load.failed if began > killed]
     assert late == [], "what is asked later is answered"
-    assert all(killed - began < ALLOWED_TO_BREAK for began, _ in asking.failed), asking.failed
-    assert len(asking.failed) <= len(asking.threads) // 2, "the other engine's answers go on"
+    assert all(killed - began < ALLOWED_TO_BREAK for began, _ in load.failed), load.failed
+    assert len(load.failed) <= load.people // 2, "the other engine's answers go on"
 
 
 def test_an_engine_that_stays_away_is_not_missed(enterprise: Enterprise) -> None:
-    with crowd(enterprise) as asking:
-        until("answers", lambda: len(asking.answered) >= 4)
+    with Load(enterprise) as load:
+        load.go_on(4)
         enterprise.server.sh(f"docker stop -t 10 {container(enterprise, 'ollama')}")
         stopped = time.monotonic()
-        until("answers without it", lambda: sum(began > stopped for began in asking.answered) >= 8, seconds=120)
+        load.go_on(8, seconds=120)
         enterprise.server.sh(f"docker start {container(enterprise, 'ollama')}")
         before = asked(enterprise)["ollama"]
         until("it to be asked again", lambda: asked(enterprise)["ollama"] > before, seconds=120, every=1)
-    assert [(round(began - stopped, 1), what) for began, what in asking.failed if began > stopped] == []
+    assert [(round(began - stopped, 1), what) for began, what in load.failed if began > stopped] == []
 
 
 # --- graphics cards ---------------------------------------------------------------------------------------------------

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import os
 import subprocess
-import threading
-import uuid
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from lab_enterprise import ADMIN, NOTICE, Enterprise, deployed
+from lab_enterprise import ADMIN, NOTICE, Enterprise, Load, deployed
 from lab_project import until
 
 TOP = Path(__file__).parents[2]
@@ -137,65 +134,3 @@ def test_a_browser_walks_through_it(enterprise: Enterprise) -> None:
 def _kid(token: str) -> str:
     header = token.partition(".")[0]
     return str(json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
-
-
-class Load:
-    """People who ask one question after the other, each with a login of their own that they keep."""
-
-    def __init__(self, enterprise: Enterprise, people: int = 4) -> None:
-        self._site, self._over = enterprise, threading.Event()
-        self._tokens = [self._account(f"{uuid.uuid4().hex}@example.com") for _ in range(people)]
-        self._threads = [threading.Thread(target=self._talk, args=[token]) for token in self._tokens]
-        self.answered: list[tuple[str, str, str, str]] = []
-        """Token, session, question and answer of what was answered to its end."""
-        self.heard: list[tuple[str, str, str]] = []
-        """Token, session and question of what the gateway said that it had taken."""
-        self.failed: list[str] = []
-
-    def _account(self, email: str) -> str:
-        who = {"email": email, "password": uuid.uuid4().hex}
-        made = self._site.ask("POST", "/auth/users", {**who, "name": "Visitor"}, token=self._site.log_in())
-        assert made.status == 201, made
-        return str(self._site.ask("POST", "/auth/login", who).data["access_token"])
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def go_on(self, answers: int) -> None:
-        """Until so many more were given."""
-        enough = len(self.answered) + answers
-        until("further answers", lambda: len(self.answered) >= enough, seconds=60)
-
-    def _talk(self, token: str) -> None:
-        while not self._over.is_set():
-            question, said, kind, data = f"What is {uuid.uuid4().hex}?", "", "nothing", None
-            try:
-                for kind, data in self._site.events(token, question):
-                    if kind == "session":
-                        session = data["session"]["id"]
-                        self.heard.append((token, session, question))
-                    said += data["text"] if kind == "token" else ""
-                    if kind == "done":
-                        self.answered.append((token, session, question, said))
-                if kind != "done":
-                    self.failed.append(f"{kind}: {data}")
-            except (OSError, AssertionError, http.client.HTTPException) as error:
-                self.failed.append(repr(error))
-            self._over.wait(1)  # thirty chats a minute are a person's limit
-
-    def check(self) -> None:
-        """Raises AssertionError if anything is gone of what the gateway had said that it has."""
-        told = {
-            (session, each["role"], each["content"])
-            for token, session, _ in self.heard
-            for each in self._site.ask("GET", f"/api/sessions/{session}", token=token).data["messages"]
-        }
-        assert {(session, "user", question) for _, session, question in self.heard} <= told
-        assert {(session, "assistant", said) for _, session, _, said in self.answered} <= told
