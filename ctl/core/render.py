@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from ipaddress import ip_network
 from typing import Any
-
-import msgspec
 
 from ctl.core import backup, compose
 from ctl.core.document import dump
-from ctl.core.errors import InvalidFile, MissingValue, TemplateFault, UsageError
+from ctl.core.errors import InvalidFile, TemplateFault
 from ctl.core.image import Contexts, none_known
+from ctl.core.override import memory, override, spare
 from ctl.core.quoting import compose as double_dollars
 from ctl.core.quoting import sh
 from ctl.core.release import PHASES, Container, File, Release, Step, fingerprint, phase_number
@@ -21,8 +19,8 @@ from ctl.core.route import External
 from ctl.core.secret import KEEPSAKE, Secret, keepsake
 from ctl.core.selection import Selection
 from ctl.core.service import KINDS, FileSpec, Service, megabytes
-from ctl.core.stack import ServiceOverride, Stack, free_range
 from ctl.core.template import Sink, Templates, label
+from ctl.core.values import values
 
 
 def render(
@@ -50,42 +48,10 @@ def render(
         proxy=selection.proxy.name,
         network=selection.stack.network_name if selection.stack.network.name else "",
         gpu="" if selection.vars["gpu"] == "none" else selection.vars["gpu"],
-        memory=sum(_memory(selection, folder) for folder in selection.folders),
+        memory=sum(memory(selection, folder) for folder in selection.folders),
         disk=sum(megabytes(f.meta.requires.disk, file=f.folder, path="requires.disk") for f in selection.folders),
-        spare=_spare(selection),
+        spare=spare(selection),
         secrets=tuple(secrets.values()),
-    )
-
-
-def _memory(selection: Selection, folder: Service) -> int:
-    """What a service declares, in megabytes: each of its replicas wants as much."""
-    each = megabytes(folder.meta.requires.memory, file=folder.folder, path="requires.memory")
-    return each * ((_override(selection, folder).replicas if folder.kind == "services" else None) or 1)
-
-
-def _override(selection: Selection, service: Service) -> ServiceOverride:
-    """What the stack sets differently, and the host differently from that."""
-    own = selection.stack.services.get(service.name) or ServiceOverride(networks=_joined(selection.stack, service))
-    replicas = selection.host.replicas.get(service.name, own.replicas)
-    return msgspec.structs.replace(own, replicas=replicas)
-
-
-def _joined(stack: Stack, service: Service) -> tuple[str, ...]:
-    """The networks of a service of which the stack says nothing: also the inner ones of what it has to reach."""
-    reached = [
-        stack.services.get(name, ServiceOverride()).networks for name in (*service.meta.needs, *service.meta.uses)
-    ]
-    inner = {name for networks in reached if "default" not in networks for name in networks}
-    return ("default", *sorted(inner)) if inner else ()
-
-
-def _spare(selection: Selection) -> tuple[tuple[str, int], ...]:
-    """Services that no other one needs, with the memory that each declares, the largest first."""
-    services = selection.services
-    needed = {need for service in services for need in (*service.meta.needs, *service.meta.uses)}
-    sizes = {service.name: _memory(selection, service) for service in services}
-    return tuple(
-        sorted(((n, size) for n, size in sizes.items() if n not in needed), key=lambda pair: (-pair[1], pair[0]))
     )
 
 
@@ -98,7 +64,7 @@ def recipe(selection: Selection, name: str, templates: Templates) -> str:
         spec = folder.meta.secrets.get(name)
         if spec and spec.rotate:
             path = f"{folder.folder}/rotate/{spec.rotate}.sh.j2"
-            own = templates.step(path, _Rendering(selection, {}, templates).values(folder))
+            own = templates.step(path, values(selection, folder, {}, _externals(selection, templates)))
             return f"root={sh(selection.root)}\n{templates.source('host/rotate.sh')}\n{own}"
     return ""
 
@@ -130,6 +96,9 @@ class _Rendering:
         self.containers: list[Container] = []
         self.compose_directories: list[str] = []
         self.step_sources: list[tuple[str, str, Mapping[str, Any]]] = []
+
+    def values(self, service: Service) -> dict[str, Any]:
+        return values(self.selection, service, self.secrets, self.externals)
 
     def folder(self, service: Service) -> None:
         values = self.values(service)
@@ -173,7 +142,7 @@ class _Rendering:
             service,
             data,
             {secret.name: secret for secret in sink.secrets}.values(),
-            self.override(service),
+            override(self.selection, service),
             stack=self.selection.stack,
             directory=values["dir"],
             mounted=own,
@@ -183,16 +152,6 @@ class _Rendering:
         self.add(files)
         self.containers.extend(containers)
         self.compose_directories.append(values["dir"])
-
-    def override(self, service: Service) -> ServiceOverride:
-        stack = self.selection.stack
-        if service.kind == "proxy":
-            front = ("default", *stack.network.front) if stack.network.front else ()
-            return ServiceOverride(address=stack.network.proxy, networks=front)
-        own = _override(self.selection, service)
-        if service.meta.scrapes:
-            return msgspec.structs.replace(own, networks=self.selection.scraped_networks(own.networks))
-        return own
 
     def file(self, path: str, target: str, values: Mapping[str, Any], phase: int, spec: FileSpec) -> File | None:
         """One rendered file, or None where the template renders to nothing."""
@@ -287,62 +246,6 @@ class _Rendering:
         """Of a folder's files. An added service's come in phase 2: the project's Compose file includes them."""
         later = dict.fromkeys(("tunnel", "tls", "dns", "backup"), 3)
         return {"disk": 1, **later}.get(service.kind, 2)
-
-    def values(self, service: Service) -> dict[str, Any]:
-        """What a template of this folder sees. The names are listed in docs/templates.md."""
-        selection = self.selection
-        routes = {route.name: route for route in selection.routes}
-        directory = {
-            "services": f"{selection.root}/stacks/{service.name}",
-            "proxy": f"{selection.root}/proxy",
-            **dict.fromkeys(("tls", "dns"), f"{selection.root}/certbot"),
-        }
-
-        def secret(name: str) -> Secret | None:
-            if name not in service.meta.secrets:
-                raise MissingValue(f"the secret {name} is not declared under x-ctl.secrets of {service.name}")
-            return None if service.meta.secrets[name].optional and name not in self.secrets else self.secrets[name]
-
-        def refuse(problem: str, hint: str) -> None:
-            raise UsageError(f"{selection.host.name}: {problem}", hint=hint)
-
-        return {
-            "host": selection.host,
-            "stack": selection.stack,
-            "service": service,
-            "services": tuple(s.name for s in selection.services),
-            "added": tuple(s.name for s in selection.services if s.name in selection.added),
-            "clients": {
-                other.name: self.secrets[name]
-                for other in sorted(selection.services, key=lambda other: other.name)
-                for name, spec in other.meta.secrets.items()
-                if spec.shared_with == service.name and name in self.secrets
-            },
-            "root": selection.root,
-            "dir": directory.get(service.kind, selection.root),
-            "data": f"{selection.root}/data",
-            "vars": selection.vars,
-            "access": selection.access,
-            "doors": selection.doors,
-            "metrics": [
-                {
-                    "name": name,
-                    "port": spec.port,
-                    "path": spec.path,
-                    "token": self.secrets[spec.secret] if spec.secret else None,
-                }
-                for name, spec in (selection.metrics if service.meta.scrapes else ())
-            ],
-            "spawned": selection.spawned,
-            "route": routes.get(service.name),
-            "routes": selection.routes,
-            "external": {external.name: external for external in self.externals},
-            "subnet": selection.stack.network.subnet,
-            "gateway": str(ip_network(selection.stack.network.subnet)[1]),
-            "free_range": str(free_range(ip_network(selection.stack.network.subnet))),
-            "secret": secret,
-            "refuse": refuse,
-        }
 
 
 _TITLE = re.compile(r"#\s*(?!shellcheck|!)(?P<title>\S.*)")
