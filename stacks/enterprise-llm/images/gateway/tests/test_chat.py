@@ -154,7 +154,8 @@ def test_the_model_was_never_there_and_the_message_is_not_lost(start: Start, mod
 
 
 @pytest.mark.parametrize("name", ["broken", "failing"])
-def test_a_model_that_fails_in_the_middle(gateway: Running, name: str) -> None:
+def test_a_model_that_fails_in_the_middle(gateway: Running, model: Model, name: str) -> None:
+    model.standin.ms = 200 if name == "broken" else 5  # what has come when a connection breaks may be lost with it
     got = gateway.ask(model=f"{name}:latest")
     assert [event.name for event in got] == ["session", "token", "token", "token", "error"]
     assert got[-1].data["code"] == "model_unavailable" and got[-1].data["retry_after"] > 0

@@ -6,7 +6,7 @@ aiohttp and not httpx: at 200 streams of 50 tokens a second the latter costs sev
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -218,19 +218,32 @@ class Engine:
         return await self._post(self._dialect.chat_path, msgspec.json.encode(self._dialect.request(model, turns)))
 
     async def pieces(self, answer: aiohttp.ClientResponse) -> AsyncIterator[list[Piece]]:
-        """What comes together, together. Raises ModelError."""
+        """What comes together, together. Raises ModelError, after what came before the error."""
         left = b""
-        piece_of = self._dialect.piece
         try:
             async for raw in answer.content.iter_any():
                 *lines, left = (left + raw).split(b"\n")
-                pieces = [piece for line in lines if (piece := piece_of(line.strip())) is not None]
-                if pieces:
+                for pieces in self._read(lines):
                     yield pieces
-            if left.strip() and (piece := piece_of(left.strip())) is not None:
-                yield [piece]
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError) as error:
+            for pieces in self._read([left]):
+                yield pieces
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ModelError from error
+
+    def _read(self, lines: Sequence[bytes]) -> Iterator[list[Piece]]:
+        """What the lines say, if they say anything; then ModelError, if that is what they end with."""
+        pieces: list[Piece] = []
+        piece_of = self._dialect.piece
+        try:
+            for line in lines:
+                if (piece := piece_of(line.strip())) is not None:
+                    pieces.append(piece)
+        except (ModelError, msgspec.MsgspecError) as fault:
+            if pieces:
+                yield pieces
+            raise ModelError from fault
+        if pieces:
+            yield pieces
 
     @asynccontextmanager
     async def completion(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
