@@ -1,9 +1,9 @@
 """How much later the first token comes through the gateway than from the model server itself.
 
-    python bench/first_token.py [--streams 200] [--seconds 12] [--rounds 3] [--replicas 3]
+    python bench/first_token.py [--streams 200] [--seconds 12] [--rounds 3] [--replicas 2]
 
-Real Postgres, real Redis, as many gateway processes as the stack has replicas, asked in turn as its proxy does, and a
-stand-in for a model server that takes 20 ms a token: all of it, and the clients, on this machine. Streams are opened
+Real Postgres, real Redis, gateway processes asked in turn as the stack's proxy asks its replicas, and a stand-in for a
+model server that takes 20 ms a token: all of it, and the clients, on this machine. Streams are opened
 one after the other by as many clients as there are streams, spread over the length of an answer, so that all of them
 are open all the time; rounds against the stand-in and through the gateway alternate. A last round opens all of them at
 once. A message is on the disk before its answer begins, so a busy disk shows; TMPDIR=/dev/shm leaves it out.
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=100)
-    parser.add_argument("--replicas", type=int, default=3)
+    parser.add_argument("--replicas", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         issuer = Issuer(Path(folder))
