@@ -66,7 +66,7 @@ e2e-real: setup  ## The stack with the real n8n and Flowise from npm (slow)
 	@scripts/engine.sh
 	CTL_LAB_REAL=1 $(PYTEST) tests/e2e
 
-bench: setup  ## Times against tar | ssh and start-up times; nothing is asserted
+bench: setup  ## Times against tar | ssh; beside it bench/startup.py and bench/sessions.py; nothing is asserted
 	$(BIN)/python bench/wire.py
 
 picture: setup  ## docs/deploy.svg, from a real plan and deploy
