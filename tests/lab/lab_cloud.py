@@ -64,6 +64,10 @@ class Cloud:
         finally:
             door.close()
 
+    def certificate(self) -> str:
+        """Of the doors, which the host has signed itself."""
+        return self.server.read(f"{ROOT}/proxy/tls/fullchain.pem").decode()
+
     def log_in(self, email: str) -> str:
         if email not in self.tokens:
             password = self.password if email == ADMIN else PASSWORD
@@ -114,5 +118,5 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, **more: Any) -> Iterator[
         if deploy.code:
             pytest.fail(f"the first deploy failed: {deploy}")
         made.password = made.project.ctl("secrets", "show", server.name, "AUTH_ADMIN_PASSWORD").stdout.split()[-1]
-        made.trust = ssl.create_default_context(cadata=server.read(f"{ROOT}/proxy/tls/fullchain.pem").decode())
+        made.trust = ssl.create_default_context(cadata=made.certificate())
         yield made

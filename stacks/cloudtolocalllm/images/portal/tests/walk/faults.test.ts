@@ -183,7 +183,7 @@ describe("faults", () => {
     await at.page.getByRole("menuitem", { name: "Log out" }).click();
     await at.page.getByLabel("E-mail").waitFor();
     at.cloud.add("admin@example.org", { live: false, seconds: 5 });
-    await logIn(at.page, { email: "ada@example.org", password: "a long enough one", name: "Ada" });
+    await logIn(at.page, { email: "ada@example.org", password: "a long enough one" });
     await at.page.goto("/#everyone");
     await at.page.getByText("There was none yet.").waitFor();
     expect(await at.page.getByRole("link", { name: "All sessions" }).count()).toBe(0);

@@ -32,13 +32,16 @@ export async function visitPortal(look: Look): Promise<Visit> {
   };
 }
 
-export async function logIn(page: Page, who = ADMIN): Promise<void> {
+/** Who logs in. */
+type Who = Pick<typeof ADMIN, "email" | "password">;
+
+export async function logIn(page: Page, who: Who = ADMIN): Promise<void> {
   await page.goto("/");
   await enter(page, who);
 }
 
 /** Fills in the log-in page that is there. */
-export async function enter(page: Page, who = ADMIN): Promise<void> {
+export async function enter(page: Page, who: Who = ADMIN): Promise<void> {
   await page.getByLabel("E-mail").fill(who.email);
   await page.getByLabel("Password", { exact: true }).fill(who.password);
   await page.getByRole("button", { name: "Log in" }).click();

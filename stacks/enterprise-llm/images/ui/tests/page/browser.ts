@@ -1,4 +1,5 @@
 /** A real browser for the walks through a page, and what is looked at on every page. */
+import { createHash, X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -6,9 +7,10 @@ import { join } from "node:path";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { expect } from "vitest";
 
-/** Real services instead of the stand-ins; UI_ADDRESS where no DNS knows their name. */
+/** Real services instead of the stand-ins; UI_ADDRESS where no DNS knows their name and those below it, UI_CERTIFICATE (PEM) to trust that one alone. */
 export const REAL = process.env["UI_BASE_URL"] ?? null;
 const ADDRESS = process.env["UI_ADDRESS"];
+const CERTIFICATE = process.env["UI_CERTIFICATE"];
 const SHOTS = process.env["UI_SHOTS"] ?? join(tmpdir(), "ui-shots");
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -19,8 +21,15 @@ export async function launch(args: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: found,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-      ...(REAL && ADDRESS ? [`--host-resolver-rules=MAP ${new URL(REAL).hostname} ${ADDRESS}`] : []), ...args],
+      ...(REAL && ADDRESS ? [`--host-resolver-rules=MAP ${new URL(REAL).hostname} ${ADDRESS}, MAP *.${new URL(REAL).hostname} ${ADDRESS}`] : []),
+      ...(CERTIFICATE ? [`--ignore-certificate-errors-spki-list=${fingerprint(CERTIFICATE)}`] : []), ...args],
   });
+}
+
+/** Of the certificate's key, as Chromium names one. */
+function fingerprint(path: string): string {
+  const key = new X509Certificate(readFileSync(path)).publicKey.export({ type: "spki", format: "der" });
+  return createHash("sha256").update(key).digest("base64");
 }
 
 export interface Look { width: number; height: number; dark: boolean }
@@ -29,7 +38,7 @@ export interface Look { width: number; height: number; dark: boolean }
 export async function visit(browser: Browser, base: string, look: Look): Promise<{ page: Page; context: BrowserContext; complaints: string[] }> {
   const context = await browser.newContext({
     baseURL: base,
-    ignoreHTTPSErrors: base.startsWith("https:"),
+    ignoreHTTPSErrors: base.startsWith("https:") && !CERTIFICATE,
     viewport: { width: look.width, height: look.height },
     colorScheme: look.dark ? "dark" : "light",
     hasTouch: look.width < 500,
