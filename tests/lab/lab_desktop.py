@@ -1,4 +1,4 @@
-"""Somebody's desktop: a lab host of its own with a stand-in for a model server, and `ctl bridge` as docs/bridge.md says."""
+"""Somebody's desktop: a lab host with a stand-in for a model server, and `ctl bridge` as docs/bridge.md has it run."""
 
 from __future__ import annotations
 
@@ -81,6 +81,20 @@ class Desktop:
             yield
         finally:
             subprocess.run(["docker", "network", "connect", "ctl-lab", self.lab.container], check=True, timeout=60)
+
+    @property
+    def address(self) -> str:
+        """On the lab's network, as it is now."""
+        return self.sh("hostname -I").split()[0]
+
+    def move(self) -> None:
+        """To another address, as a laptop does with another Wi-Fi: open connections are lost without a word."""
+        self.sh(
+            "set -- $(ip -4 -o addr show scope global)\n"
+            "gateway=$(ip -4 route show default | cut -d ' ' -f 3)\n"
+            'ip addr del "$4" dev "$2"; ip addr add "${4%.*.*}.250.7/${4#*/}" dev "$2"\n'
+            'ip route replace default via "$gateway"'
+        )
 
 
 def documented_unit() -> str:
