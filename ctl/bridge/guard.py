@@ -67,7 +67,12 @@ class Guard:
     async def _key(self, kid: str) -> jwt.PyJWK:
         age = time.monotonic() - self._asked
         if age > KEYS_SECONDS or (kid not in self._keys and age > AGAIN_SECONDS):
-            await self._fetch()
+            try:
+                await self._fetch()
+            except Failed:
+                # While nobody can be asked, the keys count that are known.
+                if kid not in self._keys:
+                    raise
         if kid not in self._keys:
             raise Barred
         return self._keys[kid]

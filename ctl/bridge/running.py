@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -58,6 +58,7 @@ class Bridge:
         self._api, self._login, self._local = api, login, local
         self._state = State()
         self._session: Session | None = None
+        self._guard: Guard | None = None
         self._had = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[str] = set()
@@ -169,6 +170,9 @@ class Bridge:
         Raises Failed if it came to nothing, and TakenOver.
         """
         self._session = session = await self._api.session()
+        if self._settings.wish.tunnel:
+            with suppress(Failed):  # now, for the tunnel is opened when the cloud cannot be asked for its keys
+                await self._guarded()
         async with connected(self._http, self._api, session) as socket:
             began = time.monotonic()
             self._had, self.status.session = True, session.endpoint
@@ -216,8 +220,7 @@ class Bridge:
         failures = 0
         while True:
             try:
-                guard = await Guard.of(self._http, self._settings.to, self._login)
-                handler = guarded(guard, self._settings.to, self._local, self.status)
+                handler = guarded(await self._guarded(), self._settings.to, self._local, self.status)
                 async with (
                     serving(handler, "127.0.0.1", 0) as port,
                     started(self._http, self._settings.ngrok, port, self._settings.environment) as agent,
@@ -233,6 +236,11 @@ class Bridge:
                 self._tell(Notice("tunnel", f"no tunnel: {error.message}; trying again", data))
                 self._settle()
                 await asyncio.sleep(seconds)
+
+    async def _guarded(self) -> Guard:
+        """The tunnel's guard, with the keys that it knows. Raises AuthFailed, Failed."""
+        self._guard = self._guard or await Guard.of(self._http, self._settings.to, self._login)
+        return self._guard
 
     async def _tunnel(self, agent: Agent, url: str) -> None:
         """As long as it is there. Raises Failed when it is lost."""

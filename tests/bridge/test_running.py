@@ -8,8 +8,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
-from cloud_standin import EMAIL, Cloud, cloud_server, token
+from cloud_standin import EMAIL, OTHER_KEY, Cloud, cloud_server, token
 from model_standin import model_server
 from scene import bridging, run
 
@@ -330,6 +331,27 @@ def test_the_tunnel_while_the_cloud_cannot_be_had(tmp_path: Path) -> None:
             await scene.until(lambda: is_gone(agent(file)["pid"]))
             assert scene.ways() == ["local", "ngrok", "cloud"] and cloud.socket
             assert scene.bridge.status.tunnel == ""
+
+    run(work)
+
+
+def test_the_tunnel_while_nothing_of_the_cloud_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctl.bridge.guard.KEYS_SECONDS", 0.0)
+
+    async def work() -> None:
+        file = tmp_path / "ngrok.json"
+        more = {"wish": Wish(tunnel=True), "ngrok": NGROK, "environment": environment(file)}
+        async with cloud_server() as cloud, model_server() as model, bridging(cloud, model, **more) as scene:
+            await cloud.there.wait()
+            paths = [what.split()[1] for what in cloud.asked]
+            cloud.refuses |= dict.fromkeys([*paths, "/auth/refresh", "/.well-known/jwks.json"], 502)
+            cloud.cut()
+            await scene.until(lambda: scene.ways()[-1] == "ngrok")
+            url = f"http://{agent(file)['upstream']}/api/version"
+            async with aiohttp.ClientSession() as http:
+                for text, status in ((token(), 200), (token(sub="user-2"), 401), (token(key=OTHER_KEY), 401)):
+                    async with http.get(url, headers={"Authorization": f"Bearer {text}"}) as answer:
+                        assert answer.status == status
 
     run(work)
 
