@@ -65,6 +65,8 @@ class Guard:
             raise Barred
 
     async def _key(self, kid: str) -> jwt.PyJWK:
+        if not kid:  # none of the keys has no name
+            raise Barred
         age = time.monotonic() - self._asked
         if age > KEYS_SECONDS or (kid not in self._keys and age > AGAIN_SECONDS):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ class Cloud:
     project: Project
     password: str = ""
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """By e-mail, with the moment from which they are not used any more; they are good for ten minutes."""
 
     def ctl(self, command: str, *arguments: str) -> Said:
         return self.project.ctl(command, self.server.name, *arguments, seconds=1500)
@@ -69,12 +71,14 @@ class Cloud:
         return self.server.read(f"{ROOT}/proxy/tls/fullchain.pem").decode()
 
     def log_in(self, email: str) -> str:
-        if email not in self.tokens:
+        token, until = self.tokens.get(email, ("", 0.0))
+        if time.monotonic() > until:
             password = self.password if email == ADMIN else PASSWORD
             reply = self.ask("POST", DOMAIN, "/auth/login", {"email": email, "password": password})
             assert reply.status == 200, reply
-            self.tokens[email] = str(reply.data["access_token"])
-        return self.tokens[email]
+            token = str(reply.data["access_token"])
+            self.tokens[email] = token, time.monotonic() + 300
+        return token
 
     def session(self, email: str) -> dict[str, Any]:
         """The person's session, begun where there is none; its proxy answers."""

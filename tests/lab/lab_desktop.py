@@ -82,6 +82,15 @@ class Desktop:
         finally:
             subprocess.run(["docker", "network", "connect", "ctl-lab", self.lab.container], check=True, timeout=60)
 
+    @contextlib.contextmanager
+    def without(self, address: str) -> Iterator[None]:
+        """Nothing leads to that address."""
+        self.sh(f"ip route add unreachable {address}/32")
+        try:
+            yield
+        finally:
+            self.sh(f"ip route del unreachable {address}/32")
+
     @property
     def address(self) -> str:
         """On the lab's network, as it is now."""

@@ -23,7 +23,7 @@ import lab_cloud
 import lab_desktop
 import pytest
 from lab_cloud import ADMIN, DOMAIN, OTHER, PASSWORD, Cloud, Reply, host_of
-from lab_desktop import MS, TOP, WORDS, Desktop
+from lab_desktop import MS, NGROK_SAYS, TOP, WORDS, Desktop
 from lab_project import DOOR, until
 from lab_server import Door
 
@@ -320,3 +320,27 @@ async def _handshakes(way: Way, cases: list[tuple[dict[str, Any], str, str, str]
                 answer = await socket.receive(timeout=20)
                 codes.append(answer.data if answer.type is aiohttp.WSMsgType.CLOSE else None)
     return codes
+
+
+def test_the_tunnel_opens_when_the_platform_cannot_be_reached(way: Way) -> None:
+    """The agent is a stand-in: its tunnel begins on the desktop itself. The guard in front of the model is real."""
+    desktop, cloud = way.desktop, way.cloud
+    desktop.stop()
+    lab_desktop.set_up(desktop, cloud, OTHER, [host_of(cloud.session(OTHER))], ngrok=True)
+    session, past = way.session(), len(desktop.said())
+    tokens = {"own": cloud.log_in(OTHER), "other": cloud.log_in(ADMIN), "session": way.token(session), "none": ""}
+    with desktop.without(cloud.server.lab.ip):
+        desktop.until_said("in use: the ngrok tunnel", past, seconds=150)
+        assert "the tunnel is open: https://bridge.ngrok.example" in desktop.said()[past:]
+        door = json.loads(desktop.sh(f"cat {NGROK_SAYS}"))["upstream"]
+        chat = "curl -s -w '%{http_code}' -H 'Content-Type: application/json' -d " + shlex.quote(json.dumps(PROMPT))
+        said = {
+            name: desktop.sh(f"{chat} -H 'Authorization: Bearer {token}' http://{door}/api/chat")
+            for name, token in tokens.items()
+        }
+        assert '"done":true' in said.pop("own")
+        assert all(text.endswith("401") and "stand-in" not in text for text in said.values()), said
+    desktop.until_said("in use: the cloud", past, seconds=120)
+    until("the tunnel to be closed", lambda: "ngrok http" not in desktop.sh("ps -eo args"))
+    assert way.stream(session).whole
+    assert cloud.session(OTHER)["sessionId"] == session["sessionId"]
