@@ -84,8 +84,8 @@ class Desktop:
 
     @contextlib.contextmanager
     def without(self, address: str) -> Iterator[None]:
-        """Nothing leads to that address."""
-        self.sh(f"ip route add unreachable {address}/32")
+        """Nothing leads to that address. Open connections end, too: at once where the kernel can, else by their pings."""
+        self.sh(f"ip route add unreachable {address}/32; ss -K dst {address} >/dev/null 2>&1 || true")
         try:
             yield
         finally:
@@ -156,13 +156,11 @@ def set_up(desktop: Desktop, cloud: Cloud, email: str, names: list[str], *, ngro
 
 
 @contextlib.contextmanager
-def fresh(folder: Path) -> Iterator[Desktop]:
-    """A desktop on the lab's network; removed at the end whatever happens, unless CTL_LAB_KEEP=1."""
+def fresh() -> Iterator[Desktop]:
+    """A bare desktop on the lab's network; removed at the end whatever happens, unless CTL_LAB_KEEP=1."""
     name = f"{PREFIX}{os.getpid()}-desktop"
     try:
-        desktop = Desktop(lab.up(name, say=print))
-        install(desktop, folder)
-        yield desktop
+        yield Desktop(lab.up(name, say=print))
     finally:
         if os.environ.get("CTL_LAB_KEEP") != "1":
             with contextlib.suppress(UnknownName):

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -103,15 +104,18 @@ class Way:
 @pytest.fixture(scope="module")
 def way(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
     folder = tmp_path_factory.mktemp("way")
-    with lab_cloud.deployed(tmp_path_factory) as cloud, lab_desktop.fresh(folder) as desktop:
-        body = {"email": OTHER, "password": PASSWORD, "name": "Other"}
-        assert cloud.ask("POST", DOMAIN, "/auth/users", body, cloud.log_in(ADMIN)).status in {201, 409}
-        (folder / "ca.pem").write_text(cloud.certificate())
-        made = Way(cloud, desktop, folder / "ca.pem")
-        # A person's name stays, so that the desktop can be told of it before there is a session.
-        lab_desktop.set_up(desktop, cloud, OTHER, [host_of(cloud.session(OTHER))])
-        made.end()
-        yield made
+    with lab_desktop.fresh() as desktop, ThreadPoolExecutor(1) as pool:
+        installing = pool.submit(lab_desktop.install, desktop, folder)
+        with lab_cloud.deployed(tmp_path_factory) as cloud:
+            body = {"email": OTHER, "password": PASSWORD, "name": "Other"}
+            assert cloud.ask("POST", DOMAIN, "/auth/users", body, cloud.log_in(ADMIN)).status == 201
+            (folder / "ca.pem").write_text(cloud.certificate())
+            made = Way(cloud, desktop, folder / "ca.pem")
+            installing.result()
+            # A person's name stays, so that the desktop can be told of it before there is a session.
+            lab_desktop.set_up(desktop, cloud, OTHER, [host_of(cloud.session(OTHER))])
+            made.end()
+            yield made
 
 
 def test_a_browser_talks_to_the_model_on_the_desktop(way: Way) -> None:
