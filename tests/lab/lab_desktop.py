@@ -84,7 +84,7 @@ class Desktop:
 
     @contextlib.contextmanager
     def without(self, address: str) -> Iterator[None]:
-        """Nothing leads to that address. Open connections end, too: at once where the kernel can, else by their pings."""
+        """Nothing leads there. Open connections end too: at once where the kernel can do that, else by their pings."""
         self.sh(f"ip route add unreachable {address}/32; ss -K dst {address} >/dev/null 2>&1 || true")
         try:
             yield
