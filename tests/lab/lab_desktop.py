@@ -33,7 +33,7 @@ class Desktop:
     """Commands reach it through Docker, not through its network, which may be cut."""
 
     def __init__(self, host: lab.LabHost) -> None:
-        self.lab = host
+        self.lab, self._began = host, 0
 
     def command(self, *words: str) -> list[str]:
         return ["docker", "exec", self.lab.container, *words]
@@ -55,7 +55,10 @@ class Desktop:
         return self.command(*AS_USER, verb, *words, UNIT)
 
     def start(self) -> None:
-        subprocess.run(self.bridge("start"), check=True, timeout=60)
+        """Nothing, if it runs."""
+        if subprocess.run(self.bridge("is-active"), capture_output=True, timeout=60).returncode:
+            self._began = len(self.said())
+            subprocess.run(self.bridge("start"), check=True, timeout=60)
 
     def stop(self) -> None:
         subprocess.run(self.bridge("stop"), check=True, timeout=60)
@@ -70,7 +73,7 @@ class Desktop:
         until(f"the bridge to say {text!r}", lambda: any(text in line for line in self.said()[past:]), seconds=seconds)
 
     def connected(self) -> bool:
-        ways = [line for line in self.said() if line.startswith("in use: ")]
+        ways = [line for line in self.said()[self._began :] if line.startswith("in use: ")]
         return ways[-1:] == ["in use: the cloud"]
 
     @contextlib.contextmanager
