@@ -323,6 +323,7 @@ async def _handshakes(way: Way, cases: list[tuple[dict[str, Any], str, str, str]
                 await socket.send_json({"type": "auth", "token": token, "sessionId": said, "timestamp": now})
                 answer = await socket.receive(timeout=20)
                 codes.append(answer.data if answer.type is aiohttp.WSMsgType.CLOSE else None)
+    await asyncio.sleep(0.3)  # TLS takes its leave after the client has been closed
     return codes
 
 
