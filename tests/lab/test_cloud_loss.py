@@ -175,7 +175,10 @@ def recorded(cloud: Cloud) -> dict[str, str]:
 def settled(cloud: Cloud, people: People) -> None:
     """In time, what there is belongs to the people's sessions, each to one."""
     sessions = people.sessions()
-    until("nothing to be left over", lambda: found(cloud) == wanted(sessions), seconds=SWEPT, every=3)
+    deadline = time.monotonic() + SWEPT
+    while found(cloud) != wanted(sessions) and time.monotonic() < deadline:
+        time.sleep(3)
+    assert found(cloud) == wanted(sessions)
     until("the record to say so", lambda: recorded(cloud) == sessions, seconds=60, every=3)
 
 
@@ -205,5 +208,6 @@ def found(cloud: Cloud) -> list[str]:
         f"network {one['Name']} of {one['Labels'][SESSION]}" for one in json.loads(cloud.server.sh(ask) or "[]")
     ]
     ask = "docker inspect -f '{{json .NetworkSettings.Networks}}' cloudtolocalllm-nginx-1"
-    of_people = [f"nginx on {name}" for name in json.loads(cloud.server.sh(ask)) if name.startswith(NETWORK)]
+    names = [name for name in json.loads(cloud.server.sh(ask)) if name.startswith(NETWORK)]
+    of_people = [f"nginx on {name}" for name in names if name != f"{NETWORK}network"]  # the stack's own
     return sorted([*containers, *networks, *of_people])
