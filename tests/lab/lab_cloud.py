@@ -22,7 +22,7 @@ DOMAIN = "cloud.example.com"
 ADMIN = "admin@example.com"
 OTHER = "other@example.com"
 PASSWORD = "a long one, for the lab only 1"
-VARS = {"docker_source": "distribution", "domain": DOMAIN, "https_port": 8443, "tls": "self-signed"}
+VARS = {"docker_source": "distribution", "https_port": 8443, "tls": "self-signed"}
 PROXY = "label=cloudtolocalllm.proxy"
 
 
@@ -39,18 +39,24 @@ class Reply:
 
 @dataclass
 class Cloud:
+    """`deploy` was the first one; `env` is what the program finds in its environment; `trust` is the doors'."""
+
     server: Server
     project: Project
+    domain: str = DOMAIN
+    env: Mapping[str, str] = field(default_factory=dict)
+    deploy: Said = field(default_factory=lambda: Said(-1, "", ""))
     password: str = ""
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By e-mail, with the moment from which they are not used any more; they are good for ten minutes."""
 
     def ctl(self, command: str, *arguments: str) -> Said:
-        return self.project.ctl(command, self.server.name, *arguments, seconds=1500)
+        return self.project.ctl(command, self.server.name, *arguments, seconds=1500, env=self.env)
 
     def write(self, **more: Any) -> None:
-        entry = {"stack": "cloudtolocalllm", **more, "vars": {**VARS, **more.get("vars", {})}}
+        variables = {**VARS, "domain": self.domain, **more.get("vars", {})}
+        entry = {"stack": "cloudtolocalllm", **more, "vars": variables}
         self.project.inventory.write_text(yaml.safe_dump({"hosts": {self.server.name: entry}}))
 
     def ask(self, method: str, name: str, path: str, body: Any = None, token: str = "", accept: str = "") -> Reply:
@@ -74,7 +80,7 @@ class Cloud:
         token, until = self.tokens.get(email, ("", 0.0))
         if time.monotonic() > until:
             password = self.password if email == ADMIN else PASSWORD
-            reply = self.ask("POST", DOMAIN, "/auth/login", {"email": email, "password": password})
+            reply = self.ask("POST", self.domain, "/auth/login", {"email": email, "password": password})
             assert reply.status == 200, reply
             token = str(reply.data["access_token"])
             self.tokens[email] = token, time.monotonic() + 300
@@ -82,7 +88,7 @@ class Cloud:
 
     def session(self, email: str) -> dict[str, Any]:
         """The person's session, begun where there is none; its proxy answers."""
-        reply = self.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}, self.log_in(email))
+        reply = self.ask("POST", f"api.{self.domain}", "/api/streaming/create", {}, self.log_in(email))
         assert reply.status == 200, reply
         made: dict[str, Any] = reply.data
         return made
@@ -90,7 +96,7 @@ class Cloud:
     def begins(self, email: str) -> bool:
         """Whether a session can be had, while the services may just be coming up."""
         try:
-            reply = self.ask("POST", f"api.{DOMAIN}", "/api/streaming/create", {}, self.log_in(email))
+            reply = self.ask("POST", f"api.{self.domain}", "/api/streaming/create", {}, self.log_in(email))
         except OSError:
             return False
         return reply.status == 200
@@ -117,10 +123,16 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, **more: Any) -> Iterator[
     """A host that was bare, after its first deploy. `more` is what the inventory says of it beside the lab's own."""
     with lab_server.fresh_host(tmp_path_factory.mktemp("cloud"), "cloud") as server:
         made = Cloud(server, Project(tmp_path_factory.mktemp("project")))
-        made.write(**more)
-        deploy = made.ctl("deploy", "--yes", "--json")
-        if deploy.code:
-            pytest.fail(f"the first deploy failed: {deploy}")
-        made.password = made.project.ctl("secrets", "show", server.name, "AUTH_ADMIN_PASSWORD").stdout.split()[-1]
+        bring(made, **more)
         made.trust = ssl.create_default_context(cadata=made.certificate())
         yield made
+
+
+def bring(cloud: Cloud, **more: Any) -> None:
+    """The first deploy."""
+    cloud.write(**more)
+    cloud.deploy = cloud.ctl("deploy", "--yes", "--json")
+    if cloud.deploy.code:
+        pytest.fail(f"the first deploy failed: {cloud.deploy}")
+    shown = cloud.project.ctl("secrets", "show", cloud.server.name, "AUTH_ADMIN_PASSWORD")
+    cloud.password = shown.stdout.split()[-1]

@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
-from lab_cloud import ADMIN, DOMAIN, PASSWORD, Cloud
+from lab_cloud import ADMIN, PASSWORD, Cloud
 from lab_project import DOOR, until
 
 from ctl.bridge.cloud import Api
@@ -31,7 +31,6 @@ from ctl.bridge.order import Wish
 from ctl.bridge.running import Bridge, Settings
 from ctl.core.secret import Secret
 
-PORTAL, API = f"https://{DOMAIN}:{DOOR}", f"https://api.{DOMAIN}:{DOOR}"
 WORDS, PAUSE = 15, 0.05
 ENDLESS = 10**6
 AGAIN = 0.5
@@ -115,6 +114,7 @@ class Person:
     """Asks one short question after the other by HTTP, and listens to one long answer by WebSocket."""
 
     email: str
+    api: str
     http: aiohttp.ClientSession
     login: PasswordLogin
     bridge: Bridge
@@ -223,7 +223,7 @@ class Person:
 
     async def _api(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {await self.login.token()}"}
-        url = f"{API}/api/streaming{path}"
+        url = f"{self.api}/api/streaming{path}"
         async with self.http.post(url, json=body, headers=headers, timeout=PATIENCE) as answer:
             said = await answer.read()
             if answer.status != 200:
@@ -331,15 +331,16 @@ class People:
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=outside(), cookie_jar=jar))
         far = await stack.enter_async_context(aiohttp.ClientSession(connector=outside(), cookie_jar=jar))
         near = await stack.enter_async_context(local_http(tls))
-        login = PasswordLogin(far, PORTAL, email, Secret("password", PASSWORD))
+        portal, api = (f"https://{name}:{DOOR}" for name in (self._cloud.domain, f"api.{self._cloud.domain}"))
+        login = PasswordLogin(far, portal, email, Secret("password", PASSWORD))
         url = await Model(email).serve(stack)
-        settings = Settings(to=PORTAL, wish=Wish())
-        bridge = Bridge(settings, far, Api(far, API, login), login, Local(near, url), lambda _notice: None)
-        return Person(email, http, login, bridge)
+        settings = Settings(to=portal, wish=Wish())
+        bridge = Bridge(settings, far, Api(far, api, login), login, Local(near, url), lambda _notice: None)
+        return Person(email, api, http, login, bridge)
 
 
 def account(cloud: Cloud, email: str) -> None:
     """An account of that name, unless it is there."""
     body = {"email": email, "password": PASSWORD, "name": email.partition("@")[0]}
-    made = cloud.ask("POST", DOMAIN, "/auth/users", body, cloud.log_in(ADMIN))
+    made = cloud.ask("POST", cloud.domain, "/auth/users", body, cloud.log_in(ADMIN))
     assert made.status in (201, 409), made
