@@ -75,8 +75,9 @@ def test_a_proxy_that_is_killed_is_there_again_and_nobody_else_notices(cloud: Cl
     began, victim = time.monotonic(), people.all[0]
     cloud.server.sh(f"kill -9 {process(cloud, f'cloudtolocalllm-proxy-{victim.name}')}")
     until("the long answer to break off", lambda: victim.cut(began))
-    until("an answer to what was asked since", lambda: victim.answered(began), seconds=90)
-    well = victim.answered(began)[0].ended
+    lost = victim.cut(began)[0].ended
+    until("an answer to what was asked since", lambda: victim.answered(lost), seconds=90)
+    well = victim.answered(lost)[0].ended
     until("another long answer", people.listening)
     people.go_on()
     assert set(people.trouble(began)) == {victim.email}
