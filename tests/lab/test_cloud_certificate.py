@@ -75,7 +75,7 @@ def test_over_port_80_the_names_of_people_are_not_to_be_had(bare: Cloud, authori
     with bare.server.logged() as lines:
         said = bare.ctl(command, *(["--yes"] if command == "deploy" else []))
     assert said.code == 2, said
-    assert f"a certificate for *.{DOMAIN} is not to be had over port 80" in said.error
+    assert f"a certificate for *.users.{DOMAIN} is not to be had over port 80" in said.error
     assert "set acme_dns" in said.error
     assert lines == [], "the host has not even been asked"
     assert authority.orders() == 0
