@@ -134,5 +134,5 @@ def bring(cloud: Cloud, **more: Any) -> None:
     cloud.deploy = cloud.ctl("deploy", "--yes", "--json")
     if cloud.deploy.code:
         pytest.fail(f"the first deploy failed: {cloud.deploy}")
-    shown = cloud.project.ctl("secrets", "show", cloud.server.name, "AUTH_ADMIN_PASSWORD")
+    shown = cloud.project.ctl("secrets", "show", cloud.server.name, "AUTH_ADMIN_PASSWORD", env=cloud.env)
     cloud.password = shown.stdout.split()[-1]

@@ -324,12 +324,14 @@ class People:
         await asyncio.sleep(0.5)  # connections with TLS take a moment to close
 
     async def _person(self, email: str, tls: ssl.SSLContext, stack: AsyncExitStack) -> Person:
-        def outside() -> aiohttp.TCPConnector:
-            return aiohttp.TCPConnector(ssl=tls, resolver=Leads(self._cloud), use_dns_cache=False)
+        def outside(*, once: bool) -> aiohttp.ClientSession:
+            # One that is kept may be closed, as by a reload of nginx, in the moment in which it is used again.
+            resolver = Leads(self._cloud)
+            connector = aiohttp.TCPConnector(ssl=tls, resolver=resolver, use_dns_cache=False, force_close=once)
+            return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
-        jar = aiohttp.DummyCookieJar()
-        http = await stack.enter_async_context(aiohttp.ClientSession(connector=outside(), cookie_jar=jar))
-        far = await stack.enter_async_context(aiohttp.ClientSession(connector=outside(), cookie_jar=jar))
+        http = await stack.enter_async_context(outside(once=True))
+        far = await stack.enter_async_context(outside(once=False))
         near = await stack.enter_async_context(local_http(tls))
         portal, api = (f"https://{name}:{DOOR}" for name in (self._cloud.domain, f"api.{self._cloud.domain}"))
         login = PasswordLogin(far, portal, email, Secret("password", PASSWORD))
