@@ -18,9 +18,9 @@ from itertools import count
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from lab_cloud import ADMIN, PASSWORD, Cloud
+from lab_model import Model, asking, saying
 from lab_project import DOOR, until
 
 from ctl.bridge.cloud import Api
@@ -31,7 +31,7 @@ from ctl.bridge.order import Wish
 from ctl.bridge.running import Bridge, Settings
 from ctl.core.secret import Secret
 
-WORDS, PAUSE = 15, 0.05
+WORDS = 15
 ENDLESS = 10**6
 AGAIN = 0.5
 """Seconds until somebody asks again who got no answer."""
@@ -54,43 +54,6 @@ class Asked:
     began: float
     ended: float
     why: str = ""
-
-
-class Model:
-    """A stand-in for a model server: says its owner's name, word for word, as often as it is asked to.
-
-    What it does not know it refuses, with 404.
-    """
-
-    def __init__(self, owner: str) -> None:
-        self._owner = owner
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        match request.method, request.path:
-            case "GET", "/api/version":
-                return web.json_response({"version": "0.0.0"})
-            case "POST", "/api/generate":
-                return await self._say(request)
-        return web.json_response({"error": "the stand-in does not know this"}, status=404)
-
-    async def _say(self, request: web.Request) -> web.StreamResponse:
-        asked = await request.json()
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        for number in range(asked["options"]["num_predict"]):
-            await response.write(json.dumps({"response": f"{self._owner} {number} ", "done": False}).encode() + b"\n")
-            await asyncio.sleep(PAUSE)
-        await response.write(json.dumps({"response": asked["prompt"], "done": True}).encode() + b"\n")
-        return response
-
-    async def serve(self, stack: AsyncExitStack) -> str:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self.handle)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
 class Leads(AbstractResolver):
@@ -230,14 +193,6 @@ class Person:
                 raise NoAnswer(f"{answer.status}: {said[:200]!r}", answer.status)
             made: dict[str, Any] = json.loads(said)
             return made
-
-
-def asking(question: str, words: int) -> bytes:
-    return json.dumps({"model": "stand-in", "prompt": question, "options": {"num_predict": words}}).encode()
-
-
-def saying(owner: str, words: int) -> str:
-    return "".join(f"{owner} {number} " for number in range(words))
 
 
 class People:

@@ -41,10 +41,8 @@ def authority(engine: None) -> Iterator[Authority]:
 def bare(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A host without anything, and an inventory that is yet to be written."""
     with lab_server.fresh_host(tmp_path_factory.mktemp("cloud"), "cloud-acme") as server:
-        project, trust = (
-            Project(tmp_path_factory.mktemp("project")),
-            ssl.create_default_context(cadata=authority.roots()),
-        )
+        project = Project(tmp_path_factory.mktemp("project"))
+        trust = ssl.create_default_context(cadata=authority.roots())
         yield Cloud(server, project, DOMAIN, {"RFC2136_SECRET": authority.secret}, trust=trust)
 
 
