@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 import threading
 import time
@@ -18,8 +17,7 @@ from itertools import count
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from lab_cloud import ADMIN, PASSWORD, Cloud
+from lab_cloud import ADMIN, PASSWORD, Cloud, Leads
 from lab_model import Model, asking, saying
 from lab_project import DOOR, until
 
@@ -28,6 +26,7 @@ from ctl.bridge.frames import Auth, Data, End, Ready, ReceiveWindow, Request, Re
 from ctl.bridge.local import Local, local_http
 from ctl.bridge.login import PasswordLogin
 from ctl.bridge.order import Wish
+from ctl.bridge.reaching import Failed
 from ctl.bridge.running import Bridge, Settings
 from ctl.core.secret import Secret
 
@@ -54,22 +53,6 @@ class Asked:
     began: float
     ended: float
     why: str = ""
-
-
-class Leads(AbstractResolver):
-    """Every name is the lab host's, wherever that is now."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        at = {"hostname": host, "host": self._cloud.server.lab.ip, "port": port}
-        return [ResolveResult(**at, family=socket.AF_INET, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        return
 
 
 @dataclass
@@ -144,7 +127,7 @@ class Person:
                 url = f"{self.session['endpoint']}/ws/client"
                 async with self.http.ws_connect(url, heartbeat=20) as line:
                     await self._listen(line, str(token["token"]))
-            except (NoAnswer, aiohttp.ClientError, OSError):
+            except (NoAnswer, aiohttp.ClientError, aiohttp.WSMessageTypeError, OSError):
                 pass
             await asyncio.sleep(2 * AGAIN)
 
@@ -152,40 +135,41 @@ class Person:
         await line.send_str(str(encode(Auth(token, self.session["sessionId"], int(time.time() * 1000)))))
         if decode(await line.receive_str()) != Ready(self.session["sessionId"]):
             raise NoAnswer("not let in")
-        for frame in (
-            Request(1, "POST", "/api/generate", tuple(JSON.items())),
-            Data(1, asking("all", ENDLESS)),
-            End(1),
-        ):
-            message = encode(frame)
+        question = (Request(1, "POST", "/api/generate", tuple(JSON.items())), Data(1, asking("all", ENDLESS)), End(1))
+        for message in map(encode, question):
             await (line.send_str(message) if isinstance(message, str) else line.send_bytes(message))
         began, window, why = time.monotonic(), ReceiveWindow(), ""
         self.heard = 0
         rest = b""
-        async for message in line:
-            if message.type is aiohttp.WSMsgType.ERROR:
-                break
-            frame = decode(message.data)
-            match frame:
-                case Data(body=body):
-                    window.receive(len(body))
-                    *whole, rest = (rest + body).split(b"\n")
-                    for text in whole:
-                        assert json.loads(text)["response"] == f"{self.email} {self.heard} ", text
-                        self.heard += 1
-                    if given := window.consume(len(body)):
-                        await line.send_str(str(encode(Window(1, given))))
-                case Response(status=200) | Window():
-                    pass
-                case _:
-                    why = str(frame)
+        try:
+            async for came in line:
+                if came.type is aiohttp.WSMsgType.ERROR:
                     break
+                match frame := decode(came.data):
+                    case Data(body=body):
+                        window.receive(len(body))
+                        *whole, rest = (rest + body).split(b"\n")
+                        for text in whole:
+                            assert json.loads(text)["response"] == f"{self.email} {self.heard} ", text
+                            self.heard += 1
+                        if given := window.consume(len(body)):
+                            await line.send_str(str(encode(Window(1, given))))
+                    case Response(status=200) | Window():
+                        pass
+                    case _:
+                        why = str(frame)
+                        break
+        except (aiohttp.ClientError, OSError) as error:
+            why = repr(error)
         if self.heard:
             self.cuts.append(Asked(began, time.monotonic(), why or f"closed with {line.close_code}"))
             self.heard = 0
 
     async def _api(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        headers = {"authorization": f"Bearer {await self.login.token()}"}
+        try:
+            headers = {"authorization": f"Bearer {await self.login.token()}"}
+        except Failed as error:
+            raise NoAnswer(f"no login: {error}") from error
         url = f"{self.api}/api/streaming{path}"
         async with self.http.post(url, json=body, headers=headers, timeout=PATIENCE) as answer:
             said = await answer.read()
