@@ -15,29 +15,24 @@ R = TypeVar("R")
 class Batch(Generic[T, R]):
     """`await put(item)` is answered by `flush(items)`: a result or an exception for each item, in their order.
 
-    One flush runs at a time, or as many as there are `lanes`. A Problem that `flush` raises is every item's; after
-    another exception each item is flushed alone, so that a bad one does not take the others with it. A caller who is
-    cancelled leaves the item in the batch: what was put is done.
+    One flush runs at a time. A Problem that `flush` raises is every item's; after another exception each item is
+    flushed alone, so that a bad one does not take the others with it. A caller who is cancelled leaves the item in
+    the batch: what was put is done.
     """
 
     def __init__(
-        self, flush: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]], *, most: int = 256, lanes: int = 1
+        self, flush: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]], *, most: int = 256
     ) -> None:
         self._flush = flush
         self._most = most
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
-        self._lanes = lanes
-        self._running = 0
-        self._workers: set[asyncio.Task[None]] = set()
+        self._worker: asyncio.Task[None] | None = None
 
     async def put(self, item: T) -> R:
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._running < self._lanes:
-            self._running += 1
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
         return await future
 
     async def _work(self) -> None:
@@ -53,7 +48,7 @@ class Batch(Generic[T, R]):
                     else:
                         future.set_result(result)
         finally:
-            self._running -= 1
+            self._worker = None
 
     async def _results(self, items: Sequence[T]) -> Sequence[R | BaseException]:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,5 +127,5 @@ def passing(error: Exception) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
-async def rows(db: AsyncConnection, statement: sa.Executable) -> Sequence[Any]:
-    return (await db.execute(statement)).all()
+async def rows(db: AsyncConnection, statement: sa.Executable, given: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    return (await db.execute(statement, given)).all()

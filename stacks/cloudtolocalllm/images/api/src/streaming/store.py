@@ -83,7 +83,7 @@ class Store(Database):
     async def begin(self, user: User, begun: Begun) -> tuple[bool, Sequence[Over]]:
         """Note the user's session. Whether it is new, and which ones it follows that nobody had seen ending."""
         given = {"user": user.id, "id": begun.session_id, "started": moment(begun.created)}
-        found = await self.run(lambda db: rows(db, BEGIN.bindparams(**given)))
+        found = await self.run(lambda db: rows(db, BEGIN, given))
         return any(row.new for row in found), [over(row) for row in found if row.reason]
 
     async def own(self, subject: str, session: str) -> Any:
@@ -112,7 +112,7 @@ class Store(Database):
 
     async def gone(self, session: str) -> Sequence[Over]:
         """Note that the manager does not know it any more."""
-        return [over(row) for row in await self.run(lambda db: rows(db, GONE.bindparams(id=session)))]
+        return [over(row) for row in await self.run(lambda db: rows(db, GONE, {"id": session}))]
 
     # --- lists ---------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class Store(Database):
             "asked": asked,
             "oldest": asked - self._kept,
         }
-        found = await rows(db, FOLLOW.bindparams(**given))
+        found = await rows(db, FOLLOW, given)
         return Change(
             sum(row.new for row in found),
             sum(row.more_in for row in found),
@@ -174,11 +174,11 @@ class Store(Database):
 
     async def lost(self, db: AsyncConnection, there: Sequence[str], before: datetime) -> Sequence[Over]:
         """End what is not `there` and was last seen `before`."""
-        return [over(row) for row in await rows(db, LOST.bindparams(there=list(there), before=before))]
+        return [over(row) for row in await rows(db, LOST, {"there": list(there), "before": before})]
 
     async def prune(self, db: AsyncConnection, now: datetime) -> int:
         """Forget what has been over for long enough. How many sessions that were."""
-        return len(await rows(db, PRUNE.bindparams(oldest=now - self._kept)))
+        return len(await rows(db, PRUNE, {"oldest": now - self._kept}))
 
 
 async def clock(db: AsyncConnection) -> datetime:

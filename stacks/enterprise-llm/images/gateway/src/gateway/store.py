@@ -33,8 +33,6 @@ from .statements import ANSWER, APPEND, BEGIN, COLUMNS, LATEST
 
 LOCK = 0x6761746577617931
 """Of the advisory lock for migrations: "gateway1"."""
-LANES = 3
-"""Writes of one kind under way at once: Postgres lets those that wait for the disk wait for it together."""
 
 
 def as_session(row: Any) -> Session:
@@ -58,8 +56,8 @@ class Store(Database):
             patience=settings.db_wait_seconds,
         )
         self._history_bytes = settings.context_tokens * 4
-        self._new: Batch[NewMessage, None] = Batch(self._insert_new, lanes=LANES)
-        self._answers: Batch[Answer, bool] = Batch(self._insert_answers, lanes=LANES)
+        self._new: Batch[NewMessage, None] = Batch(self._insert_new)
+        self._answers: Batch[Answer, bool] = Batch(self._insert_answers)
 
     # --- a turn of the conversation ------------------------------------------
 
@@ -103,7 +101,7 @@ class Store(Database):
 
     async def _history(self, db: AsyncConnection, session_id: UUID) -> list[Turn]:
         """The latest messages, the oldest first, and not many more than a model can read."""
-        found = await rows(db, LATEST.bindparams(session=session_id, most=self._history_bytes))
+        found = await rows(db, LATEST, {"session": session_id, "most": self._history_bytes})
         return [Turn(row.role, row.content) for row in found]
 
     async def answer(self, answer: Answer) -> bool:
@@ -133,7 +131,7 @@ class Store(Database):
             "id": message.id,
             "content": message.content,
         }
-        if not await self.run(lambda db: rows(db, APPEND.bindparams(**new))):
+        if not await self.run(lambda db: rows(db, APPEND, new)):
             raise no_session()
 
     async def _insert_answers(self, answers: Sequence[Answer]) -> Sequence[bool]:
@@ -148,7 +146,7 @@ class Store(Database):
             "at": [a.at for a in answers],
             "replaces": [a.question.replaces for a in answers],
         }
-        there = {row.id for row in await self.run(lambda db: rows(db, ANSWER.bindparams(**given)))}
+        there = {row.id for row in await self.run(lambda db: rows(db, ANSWER, given))}
         return [a.question.session.id in there for a in answers]
 
     # --- sessions ------------------------------------------------------------
