@@ -15,16 +15,21 @@ R = TypeVar("R")
 class Batch(Generic[T, R]):
     """`await put(item)` is answered by `flush(items)`: a result or an exception for each item, in their order.
 
-    One flush runs at a time. A Problem that `flush` raises is every item's; after another exception each item is
-    flushed alone, so that a bad one does not take the others with it. A caller who is cancelled leaves the item in
-    the batch: what was put is done.
+    One flush runs at a time, and waits `linger` seconds for company before it begins. A Problem that `flush` raises is
+    every item's; after another exception each item is flushed alone, so that a bad one does not take the others with
+    it. A caller who is cancelled leaves the item in the batch: what was put is done.
     """
 
     def __init__(
-        self, flush: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]], *, most: int = 256
+        self,
+        flush: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]],
+        *,
+        most: int = 256,
+        linger: float = 0,
     ) -> None:
         self._flush = flush
         self._most = most
+        self._linger = linger
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -38,6 +43,7 @@ class Batch(Generic[T, R]):
     async def _work(self) -> None:
         try:
             while self._waiting:
+                await asyncio.sleep(self._linger)
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 results = await self._results([item for item, _ in batch])
                 for (_, future), result in zip(batch, results, strict=True):

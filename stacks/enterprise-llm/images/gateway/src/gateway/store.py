@@ -33,6 +33,9 @@ from .statements import ANSWER, APPEND, BEGIN, COLUMNS, LATEST
 
 LOCK = 0x6761746577617931
 """Of the advisory lock for migrations: "gateway1"."""
+ASKED_LINGER, ANSWERED_LINGER = 0.01, 0.04
+"""Seconds. The model is asked meanwhile, and an answer has been read when it is stored: nobody waits for these, and
+writing together costs the processor less."""
 
 
 def as_session(row: Any) -> Session:
@@ -56,8 +59,8 @@ class Store(Database):
             patience=settings.db_wait_seconds,
         )
         self._history_bytes = settings.context_tokens * 4
-        self._new: Batch[NewMessage, None] = Batch(self._insert_new)
-        self._answers: Batch[Answer, bool] = Batch(self._insert_answers)
+        self._new: Batch[NewMessage, None] = Batch(self._insert_new, linger=ASKED_LINGER)
+        self._answers: Batch[Answer, bool] = Batch(self._insert_answers, linger=ANSWERED_LINGER)
 
     # --- a turn of the conversation ------------------------------------------
 
