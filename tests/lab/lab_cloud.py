@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 import time
@@ -17,7 +16,7 @@ import pytest
 import yaml
 from aiohttp.abc import AbstractResolver, ResolveResult
 from lab_project import Project, Said
-from lab_server import Door, Server
+from lab_server import Door, Reply, Server
 
 ROOT = "/opt/cloudtolocalllm"
 DOMAIN = "cloud.example.com"
@@ -26,17 +25,6 @@ OTHER = "other@example.com"
 PASSWORD = "a long one, for the lab only 1"
 VARS = {"docker_source": "distribution", "https_port": 8443, "tls": "self-signed"}
 PROXY = "label=cloudtolocalllm.proxy"
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass
@@ -63,16 +51,8 @@ class Cloud:
 
     def ask(self, method: str, name: str, path: str, body: Any = None, token: str = "", accept: str = "") -> Reply:
         """One request at the door of that name, its certificate checked."""
-        door = Door(self.server.lab.ip, name, self.trust, seconds=60)
-        headers = {"Content-Type": "application/json", **({"Accept": accept} if accept else {})}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        try:
-            door.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = door.getresponse()
-            return Reply(answer.status, dict(answer.getheaders()), answer.read())
-        finally:
-            door.close()
+        more = {"Accept": accept} if accept else {}
+        return Door(self.server.lab.ip, name, self.trust, seconds=60).ask(method, path, body, token, **more)
 
     def certificate(self) -> str:
         """Of the doors, which the host has signed itself."""

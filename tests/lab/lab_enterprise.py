@@ -17,7 +17,7 @@ import lab_server
 import pytest
 import yaml
 from lab_project import Project, Said, until
-from lab_server import Door, Server
+from lab_server import Door, Reply, Server, json_headers
 
 ROOT = "/opt/enterprise-llm"
 ADMIN = "admin@example.com"
@@ -29,17 +29,6 @@ VARS = {
     "admin_email": ADMIN,
     "model_notice": NOTICE,
 }
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass
@@ -65,13 +54,7 @@ class Enterprise:
         return Door(self.server.lab.ip, "chat.localhost", self.trust, seconds=60)
 
     def ask(self, method: str, path: str, body: Any = None, token: str = "") -> Reply:
-        door = self.door()
-        try:
-            door.request(method, path, None if body is None else json.dumps(body), _headers(token))
-            answer = door.getresponse()
-            return Reply(answer.status, dict(answer.getheaders()), answer.read())
-        finally:
-            door.close()
+        return self.door().ask(method, path, body, token)
 
     def log_in(self) -> str:
         reply = self.ask("POST", "/auth/login", {"email": ADMIN, "password": self.password})
@@ -86,7 +69,7 @@ class Enterprise:
         """The events of one answer as they come. Raises OSError and HTTPException."""
         door = self.door()
         try:
-            door.request("POST", "/api/chat", json.dumps({"message": message}), _headers(token))
+            door.request("POST", "/api/chat", json.dumps({"message": message}), json_headers(token))
             answer = door.getresponse()
             assert answer.status == 200, (answer.status, answer.read())
             kind = ""
@@ -108,10 +91,6 @@ class Enterprise:
     def healthy(self) -> bool:
         status = self.ctl("status", "--json")
         return bool(status.code == 0 and status.data["healthy"])
-
-
-def _headers(token: str) -> dict[str, str]:
-    return {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
 
 
 class Load:

@@ -15,10 +15,10 @@ from typing import Any
 import lab_cloud
 import lab_desktop
 import pytest
-from lab_cloud import ADMIN, DOMAIN, OTHER, PASSWORD, Cloud, Reply, host_of
+from lab_cloud import ADMIN, DOMAIN, OTHER, PASSWORD, Cloud, host_of
 from lab_desktop import MS, WORDS, Desktop
 from lab_project import until
-from lab_server import Door
+from lab_server import Door, Reply
 
 API = f"api.{DOMAIN}"
 PROMPT = {"model": "standin", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
