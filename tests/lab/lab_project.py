@@ -202,14 +202,19 @@ class Watched(_Process[str]):
 class Terminal(_Process[bytes]):
     """What it shows is gathered; keys can be typed."""
 
-    shown: str = ""
+    heard: bytes = b""
+
+    @property
+    def shown(self) -> str:
+        """All of it at once: a character may come in two pieces."""
+        return self.heard.decode(errors="replace")
 
     def wait_for(self, text: str) -> None:
         assert self.process.stdout
         while text not in self.shown:
             chunk = os.read(self.process.stdout.fileno(), 4096)
             assert chunk, f"the program ended without showing {text!r}:\n{self.shown}"
-            self.shown += chunk.decode(errors="replace")
+            self.heard += chunk
 
     def type(self, keys: bytes) -> None:
         assert self.process.stdin
@@ -225,5 +230,5 @@ class Terminal(_Process[bytes]):
                 self.type(again)
             self.process.wait(timeout=seconds)
         assert self.process.stdout
-        rest = self.process.stdout.read().decode(errors="replace")
-        return Said(self.process.returncode, "", (self.shown + rest).replace("\r\n", "\n"))
+        self.heard += self.process.stdout.read()
+        return Said(self.process.returncode, "", self.shown.replace("\r\n", "\n"))
