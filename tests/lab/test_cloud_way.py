@@ -24,6 +24,8 @@ from lab_desktop import NGROK_SAYS, TOP
 from lab_project import DOOR, until
 from lab_way import API, PROMPT, Way
 
+from ctl.lab import registry
+
 SAID = "This is the stand-in, no model."
 
 
@@ -174,9 +176,9 @@ def test_from_a_persons_container_nothing_is_reached(way: Way) -> None:
     for name in (DOMAIN, API, f"users.{DOMAIN}", host_of(theirs), host_of(mine)):
         assert cloud.within(container, PAGE, f"https://{nginx}:{DOOR}/health", f"{name}:{DOOR}") == (0, "403\n"), name
     assert cloud.within(container, PAGE, f"http://{nginx}:8081/{theirs['name']}/session", nginx) == (0, "403\n")
-    # Nor are questions carried outside in names, as that of Debian's packages is for the stack's own.
-    names = ["ctl-lab.registry", "postgres", "streaming-api", "user-manager", f"{theirs['name']}.proxy"]
-    assert "ctl-lab.registry " in cloud.within("cloudtolocalllm-streaming-api-1", KNOWN, *names)[1]
+    # Nor are questions carried outside in names, as that of the lab's registry is for the stack's own.
+    names = [registry.CONTAINER, "postgres", "streaming-api", "user-manager", f"{theirs['name']}.proxy"]
+    assert f"{registry.CONTAINER} " in cloud.within("cloudtolocalllm-streaming-api-1", KNOWN, *names)[1]
     assert cloud.within(container, KNOWN, *names) == (0, "")
 
 
