@@ -8,21 +8,16 @@ import json
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
 
+import lab_server
 from lab_project import DOOR
 from lab_server import Door, Server
 
 
-@dataclass(frozen=True)
-class Reply:
-    """The answer to one request."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+class Reply(lab_server.Reply):
+    """The answer to one request, which may be a page."""
 
     @property
     def text(self) -> str:
@@ -31,7 +26,7 @@ class Reply:
     @property
     def json(self) -> Any:
         assert self.status < 300, self
-        return json.loads(self.body)
+        return self.data
 
 
 class Visitor:
