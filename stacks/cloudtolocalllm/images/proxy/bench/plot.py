@@ -43,10 +43,10 @@ def panel(rows: Sequence[Row], title: str, unit: str, names: Mapping[str, str], 
 def plot(rows: Sequence[Row]) -> str:
     kept = {"Rss": "resident, added up", "Pss": "resident, shared pages once", "Private": "private"}
     aged = {
-        "p95": "p95",
-        "p50": "median",
-        "direct_p95": "without a proxy, p95",
-        "direct_p50": "without a proxy, median",
+        "p95": "through nginx and a proxy, p95",
+        "p50": "through nginx and a proxy, median",
+        "direct_p95": "directly, p95",
+        "direct_p50": "directly, median",
     }
     return "\n".join(
         [

@@ -2,10 +2,12 @@
 
     python bench/sessions.py idle [--sessions 20]
     python bench/sessions.py latency [--streams 10] [--rounds 3]
-    python bench/sessions.py growth [--most 1000] [--ms 250] [--minutes 9]     growth.json, growth.svg
+    python bench/sessions.py growth [--most 1000] [--ms 500] [--minutes 14]    growth.json, growth.svg
 
 Every proxy is a process of its own with a session of its own, started as its container starts it. Desktops, readers
 and, for comparison, the same answers without a proxy are in this process; what it costs itself is in both figures.
+`growth` leads desktops and readers through one nginx, as the stack does (but without TLS, whose cost in this process
+would be measured too); it needs Docker and an image of nginx.
 """
 
 from __future__ import annotations
@@ -20,18 +22,23 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "src"), str(HERE.parent / "tests")]
 
+from ingress import Ingress  # noqa: E402
 from plot import plot  # noqa: E402
 from standin import Desktop, Direct, Reader  # noqa: E402
 from world import Proxy, free_port, memory  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
 STEPS = (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
+PORTS = iter(range(12000, 32000))
+"""Below those that the kernel gives to connections: thousands of them would take one away that is to be listened at."""
+READY_SECONDS = 60
 RESERVE = 2500
 """MiB that are left to others on this machine."""
 
@@ -50,12 +57,19 @@ def available() -> int:
     return int(line.split()[1]) // 1024
 
 
+def processor(pids: Iterable[int]) -> float:
+    """Seconds of processor time so far."""
+    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    return sum(int(each[11]) + int(each[12]) for each in fields) / TICK
+
+
 class Fleet:
     """Proxies, each with its desktop and, if wanted, one who reads a stream."""
 
-    def __init__(self, folder: Path, ms: float) -> None:
+    def __init__(self, folder: Path, ms: float, ingress: Ingress | None = None) -> None:
         self._folder = folder
         self._ms = ms
+        self.ingress = ingress
         self.proxies: list[Proxy] = []
         self.desktops: list[Desktop] = []
         self.readers: list[Reader] = []
@@ -71,14 +85,16 @@ class Fleet:
             await asyncio.gather(*(self._one() for _ in range(min(missing, at_once))))
 
     async def _one(self) -> None:
-        proxy = Proxy(settings={"PYTHONPYCACHEPREFIX": str(self._folder / "pyc"), "PYTHONOPTIMIZE": "2"})
+        proxy = Proxy(
+            port=next(PORTS), settings={"PYTHONPYCACHEPREFIX": str(self._folder / "pyc"), "PYTHONOPTIMIZE": "2"}
+        )
         began = time.perf_counter()
         await asyncio.to_thread(proxy.start, self._folder / "log")
         self.starts.append(time.perf_counter() - began)
         self.proxies.append(proxy)
         loop = asyncio.get_running_loop()
-        _, desktop = await loop.create_connection(lambda: Desktop(proxy, self._ms), "127.0.0.1", proxy.port)
-        await desktop.ready
+        _, desktop = await loop.create_connection(lambda: Desktop(proxy, self._ms), "127.0.0.1", self._port(proxy))
+        await asyncio.wait_for(desktop.ready, READY_SECONDS)
         self.desktops.append(desktop)
 
     async def stream(self) -> None:
@@ -88,9 +104,12 @@ class Fleet:
 
     async def read(self, proxy: Proxy) -> None:
         loop = asyncio.get_running_loop()
-        _, reader = await loop.create_connection(lambda: Reader(proxy.session, self.seen), "127.0.0.1", proxy.port)
+        _, reader = await loop.create_connection(lambda: Reader(proxy, self.seen), "127.0.0.1", self._port(proxy))
         self.readers.append(reader)
         await asyncio.sleep(self._ms / 1000 / 20)  # not all in the same instant
+
+    def _port(self, proxy: Proxy) -> int:
+        return self.ingress.port if self.ingress else proxy.port
 
     def memory(self) -> dict[str, float]:
         """MiB, of all together."""
@@ -98,9 +117,8 @@ class Fleet:
         return {name: round(sum(one[name] for one in each), 1) for name in ("Rss", "Pss", "Private")}
 
     def cpu(self) -> float:
-        """Seconds of processor time so far."""
-        fields = (Path(f"/proc/{each.pid}/stat").read_text().rpartition(")")[2].split() for each in self.proxies)
-        return sum(int(each[11]) + int(each[12]) for each in fields) / TICK
+        """Seconds of processor time of all proxies so far."""
+        return processor(each.pid for each in self.proxies)
 
     def end(self) -> None:
         for reader in self.readers:
@@ -122,7 +140,7 @@ class Control:
         loop = asyncio.get_running_loop()
         await loop.create_server(lambda: Direct(self._ms), "127.0.0.1", self._port)
         for _ in range(streams):
-            _, reader = await loop.create_connection(lambda: Reader("none", self.seen), "127.0.0.1", self._port)
+            _, reader = await loop.create_connection(lambda: Reader(None, self.seen), "127.0.0.1", self._port)
             self.readers.append(reader)
             await asyncio.sleep(self._ms / 1000 / 20)
 
@@ -164,6 +182,8 @@ async def latency(fleet: Fleet, given: argparse.Namespace) -> None:
 
 
 async def growth(fleet: Fleet, given: argparse.Namespace) -> None:
+    assert fleet.ingress is not None
+    nginx = fleet.ingress.processes()
     control = Control(given.ms)
     await control.start(20)
     ends = time.monotonic() + given.minutes * 60
@@ -181,9 +201,9 @@ async def growth(fleet: Fleet, given: argparse.Namespace) -> None:
         await asyncio.sleep(3)
         fleet.seen.clear()
         control.seen.clear()
-        before, began = fleet.cpu(), time.perf_counter()
+        before, before_nginx, began = fleet.cpu(), processor(nginx), time.perf_counter()
         await asyncio.sleep(8)
-        used = fleet.cpu() - before
+        used, used_nginx = fleet.cpu() - before, processor(nginx) - before_nginx
         seconds = time.perf_counter() - began
         through, straight = list(fleet.seen), list(control.seen)
         row = {
@@ -197,6 +217,8 @@ async def growth(fleet: Fleet, given: argparse.Namespace) -> None:
             "direct_p50": share(straight, 50),
             "direct_p95": share(straight, 95),
             "cores": round(used / seconds, 2),
+            "nginx_cores": round(used_nginx / seconds, 2),
+            "nginx_Pss": round(sum(memory(pid)["Pss"] for pid in nginx), 1),
             "start_p95_s": share(fleet.starts, 95),
             "load": load(),
         }
@@ -215,16 +237,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--most", type=int, default=1000)
     parser.add_argument("--ms", type=float)
-    parser.add_argument("--minutes", type=float, default=9)
+    parser.add_argument("--minutes", type=float, default=14)
     given = parser.parse_args()
-    given.ms = given.ms or (250 if given.what == "growth" else 20)
+    given.ms = given.ms or (500 if given.what == "growth" else 20)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     folder = Path(tempfile.mkdtemp(prefix="proxies-"))
     what = {"idle": idle, "latency": latency, "growth": growth}[given.what]
 
     async def run() -> None:
-        fleet = Fleet(folder, given.ms)
+        fleet = Fleet(folder, given.ms, ingress)
         task = asyncio.current_task()
         if task is not None:  # who ends the bench ends its proxies
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -233,9 +255,12 @@ def main() -> None:
         finally:
             fleet.end()
 
+    ingress = Ingress(folder) if given.what == "growth" else None
     try:
         asyncio.run(run())
     finally:
+        if ingress is not None:
+            ingress.end()
         shutil.rmtree(folder)
 
 

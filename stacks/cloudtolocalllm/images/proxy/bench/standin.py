@@ -21,13 +21,18 @@ from wsproto.events import Ping, Pong, TextMessage
 STAMP = re.compile(rb'"stamp":(\d+)')
 LINE = b'{"model":"standin","stamp":%d,"message":{"role":"assistant","content":"word "},"done":false}\n'
 UPGRADE = (
-    b"GET /ws/desktop HTTP/1.1\r\nhost: bench\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+    b"GET /ws/desktop HTTP/1.1\r\nhost: %b\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
     b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 NDJSON = (("content-type", "application/x-ndjson"),)
 
 
 Send = Callable[[bytes], None]
+
+
+def host(proxy: Proxy | None) -> str:
+    """By which the ingress knows where to."""
+    return f"p{proxy.port if proxy else 0}.bench"
 
 
 class Pace:
@@ -55,7 +60,8 @@ class Desktop(asyncio.Protocol):
     """Behind a proxy: it answers every request in its way. `ready` is done when the proxy has let it in."""
 
     def __init__(self, proxy: Proxy, ms: float) -> None:
-        self._first = auth(proxy.session, "desktop", seconds=900)
+        self._host = host(proxy)
+        self._first = auth(proxy.session, "desktop", seconds=1200)
         self._ms = ms
         self._ws: Connection | None = None
         self._paces: dict[int, Pace] = {}
@@ -63,7 +69,7 @@ class Desktop(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(UPGRADE)
+        self._transport.write(UPGRADE % self._host.encode())
 
     def data_received(self, data: bytes) -> None:
         if self._ws is None:
@@ -115,10 +121,11 @@ class Direct(asyncio.Protocol):
 class Reader(asyncio.Protocol):
     """Asks, and notes how old each line is when it comes, in milliseconds, in `seen`."""
 
-    def __init__(self, session: str, seen: list[float]) -> None:
-        bearer = token(session, seconds=900)
+    def __init__(self, proxy: Proxy | None, seen: list[float]) -> None:
+        bearer = token(proxy.session, seconds=1200) if proxy else "none"
         self._ask = (
-            f"POST /api/chat HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {bearer}\r\ncontent-length: 2\r\n\r\n{{}}"
+            f"POST /api/chat HTTP/1.1\r\nhost: {host(proxy)}\r\nauthorization: Bearer {bearer}\r\n"
+            "content-length: 2\r\n\r\n{}"
         ).encode()
         self.seen = seen
         self.lost = False
