@@ -20,9 +20,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """Names below a door's own: NAME leads to the container NAME.`zone` at `port`, else to the page `missing`."""
+    """Names below a door's own: NAME leads to STACK-`label`-NAME at `port`, or else to the page `missing`."""
 
-    zone: str
+    label: str
     port: int
     missing: str
     inside: tuple[str, ...] = ()

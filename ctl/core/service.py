@@ -47,12 +47,12 @@ class Var(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WildcardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The names below a service's own: NAME.`its own` leads to the container that Docker's DNS has as NAME.`zone`.
+    """The names below a service's own: NAME.`its own` leads to the container STACK-`label`-NAME.
 
     Containers come and go without a change at the proxy. Where none answers, the service shows its page `missing`.
     """
 
-    zone: Word
+    label: Word
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     missing: UrlPath
     inside: tuple[UrlPath, ...] = ()
@@ -132,7 +132,10 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Spawns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Containers that a service starts itself, all with one `label`: they are counted, and otherwise left to it."""
+    """Containers that a service starts itself, all with one `label`: they are left to it.
+
+    Those that are called STACK-`label`-… are counted.
+    """
 
     title: str
     label: Word

@@ -62,9 +62,9 @@ containers() {
     fi
 }
 
-# spawned LABEL: how many containers run that a service has started itself, outside of Compose.
+# spawned STACK.LABEL: how many containers STACK-LABEL-… run that a service has started itself, outside of Compose.
 spawned() {
-    command -v docker >/dev/null && ids=$(docker ps -q --filter "label=$1" 2>/dev/null) || return 0
+    command -v docker >/dev/null && ids=$(docker ps -q --filter "label=$1" --filter "name=^$(echo "$1" | tr . -)-" 2>/dev/null) || return 0
     say spawned "$1" "$(echo "$ids" | grep -c .)"
 }
 

@@ -38,7 +38,7 @@ x-ctl:
   summary: NAME
   auth: builtin
 """
-WILDCARD = "{port: 8000, wildcard: {zone: guest, port: 3001, missing: /gone, inside: [/health]}}"
+WILDCARD = "{port: 8000, wildcard: {label: guest, port: 3001, missing: /gone, inside: [/health]}}"
 OWN = {
     "services/page/compose.yaml.j2": SERVICE.replace("NAME", "page") + "  route: {port: 80}\n",
     "services/api/compose.yaml.j2": SERVICE.replace("NAME", "api")
@@ -130,7 +130,7 @@ def test_nginx_leads_names_below_a_door_by_dockers_dns_alone() -> None:
     whole = rendered("cloudtolocalllm", **CLOUD)
     text = next(file.content.decode() for file in whole.files if file.path.endswith("/nginx.conf"))
     assert "[.]users[.]localhost$" in text
-    assert text.count("http://$name.proxy:3001") == 2
+    assert text.count("http://cloudtolocalllm-proxy-$name:3001") == 2
     assert not re.search(r"^\s*upstream ", text, re.MULTILINE), (
         "a name that is looked up once would be that of a container that is gone"
     )

@@ -25,6 +25,8 @@ OTHER = "other@example.com"
 PASSWORD = "a long one, for the lab only 1"
 VARS = {"docker_source": "distribution", "https_port": 8443, "tls": "self-signed"}
 PROXY = "label=cloudtolocalllm.proxy"
+SPARES = 10
+"""Sessions that are begun ahead of time."""
 
 
 @dataclass
@@ -92,7 +94,15 @@ class Cloud:
 
     def proxies(self) -> dict[str, str]:
         """Running containers of people, by name, with their ids."""
-        rows = self.server.sh(f"docker ps --no-trunc --filter {PROXY} --format '{{{{.Names}}}} {{{{.ID}}}}'")
+        return self._running("cloudtolocalllm-proxy-")
+
+    def spares(self) -> dict[str, str]:
+        """Running containers that nobody has yet, by name, with their ids."""
+        return self._running("cloudtolocalllm-spare-")
+
+    def _running(self, name: str) -> dict[str, str]:
+        form = "{{.Names}} {{.ID}}"
+        rows = self.server.sh(f"docker ps --no-trunc --filter {PROXY} --filter name=^{name} --format '{form}'")
         return dict(row.split() for row in rows.splitlines())
 
 

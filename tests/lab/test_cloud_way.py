@@ -165,7 +165,7 @@ def test_from_a_persons_container_nothing_is_reached(way: Way) -> None:
         assert code == 0, said
         return {(place, port) for place, port in json.loads(said)}
 
-    own = f"cloudtolocalllm-user-{mine['name']}"
+    own = f"cloudtolocalllm-user-{mine['sessionId']}"
     itself, nginx = at[container][own], at["cloudtolocalllm-nginx-1"][own]
     # One of the stack's own reaches its neighbours and the world, so that the rest says something.
     control = reached("cloudtolocalllm-streaming-api-1")
@@ -177,7 +177,7 @@ def test_from_a_persons_container_nothing_is_reached(way: Way) -> None:
         assert cloud.within(container, PAGE, f"https://{nginx}:{DOOR}/health", f"{name}:{DOOR}") == (0, "403\n"), name
     assert cloud.within(container, PAGE, f"http://{nginx}:8081/{theirs['name']}/session", nginx) == (0, "403\n")
     # Nor are questions carried outside in names, as that of the lab's registry is for the stack's own.
-    names = [registry.CONTAINER, "postgres", "streaming-api", "user-manager", f"{theirs['name']}.proxy"]
+    names = [registry.CONTAINER, "postgres", "streaming-api", "user-manager", f"cloudtolocalllm-proxy-{theirs['name']}"]
     assert f"{registry.CONTAINER} " in cloud.within("cloudtolocalllm-streaming-api-1", KNOWN, *names)[1]
     assert cloud.within(container, KNOWN, *names) == (0, "")
 

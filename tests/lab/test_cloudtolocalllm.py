@@ -105,7 +105,7 @@ def test_nginx_that_has_stopped_comes_back_though_a_session_ended_meanwhile(clou
         "cloudtolocalllm-user-manager-1", END, f"http://127.0.0.1:8000/sessions/{session['sessionId']}"
     )
     assert ended[0] == 0, ended
-    cloud.server.sh(f"! docker network inspect cloudtolocalllm-user-{session['name']} 2>/dev/null")
+    cloud.server.sh(f"! docker network inspect cloudtolocalllm-user-{session['sessionId']} 2>/dev/null")
     # Docker does not start a container again that was on a network which is gone.
     assert cloud.server.inside.run("docker start cloudtolocalllm-nginx-1").rc != 0
     brought = cloud.ctl("deploy", "--yes", "--json")
@@ -134,7 +134,7 @@ def test_two_people_do_not_reach_each_other(cloud: Cloud) -> None:
     ask = "import urllib.request, sys; print(urllib.request.urlopen(sys.argv[1], timeout=3).status)"
     nginx = cloud.server.sh(
         "docker network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}} {{end}}'"
-        f" cloudtolocalllm-user-{mine['name']}"
+        f" cloudtolocalllm-user-{mine['sessionId']}"
     ).split()
     door = nginx[nginx.index("cloudtolocalllm-nginx-1") + 1].split("/")[0]
     assert "403" in cloud.within(containers[0], ask, f"http://{door}:8081/{mine['name']}/health")[1]
@@ -191,7 +191,7 @@ def test_sessions_end_with_the_stack_and_not_with_the_manager(cloud: Cloud) -> N
     cloud.server.sh("systemctl restart cloudtolocalllm-user-manager.service")
     assert cloud.proxies() == there
     cloud.server.sh("systemctl stop cloudtolocalllm.target")
-    until("the containers to be gone", lambda: not cloud.proxies(), seconds=120)
+    until("the containers to be gone", lambda: not cloud.proxies() and not cloud.spares(), seconds=120)
     count = "docker network ls --format '{{.Name}}' | grep -c cloudtolocalllm-user-"
     until("user-network alone to be left", lambda: cloud.server.sh(count) == "1")
     cloud.server.sh("systemctl start cloudtolocalllm.target")

@@ -69,10 +69,10 @@ class Manager:
         if (method, path) == ("PUT", "/sessions"):
             self.puts += 1
             wanted = json.loads(body)
-            if set(wanted) != {"user", "name"} or not re.fullmatch(r"[a-z0-9-]{1,40}", wanted["name"]):
+            if set(wanted) != {"name"} or not re.fullmatch(r"[a-z0-9-]{1,40}", wanted["name"]):
                 return 422, {}
             with self._one:
-                return self.begin(wanted["user"], wanted["name"])
+                return self.begin(wanted["name"])
         if (method, path) == ("GET", "/sessions"):
             self.lists += 1
             return 200, {"sessions": list(self.live.values()), "ended": list(self.ended.values())}
@@ -81,15 +81,13 @@ class Manager:
             return (200, self.end(session, "asked")) if session in self.live else (404, {})
         return 404, {}
 
-    def begin(self, user: str, name: str) -> Answer:
+    def begin(self, name: str) -> Answer:
         found = next((one for one in self.live.values() if one["name"] == name), None)
         if found is None:
             time.sleep(self.busy)
             session = b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
-            found = {"sessionId": session, "name": name, "created": int(time.time()), "user": user}
+            found = {"sessionId": session, "name": name, "created": int(time.time())}
             self.live[session] = {**found, "healthy": True, "counters": None}
-        elif found["user"] != user:
-            return 409, {}
         return 200, {key: found[key] for key in ("sessionId", "name", "created")}
 
     def end(self, session: str, reason: str) -> dict[str, Any]:

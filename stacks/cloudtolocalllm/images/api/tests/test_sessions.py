@@ -20,7 +20,7 @@ def test_one_session_a_user(api: Running, everyones: Manager) -> None:
     assert made["endpoint"] == f"https://{made['name']}.users.cloud.example"
     again = api.create(email="another@example.com")
     assert (again["sessionId"], again["name"]) == (made["sessionId"], made["name"]), "a name is kept"
-    assert everyones.live[made["sessionId"]]["user"] == f"{api.users}ada"
+    assert everyones.live[made["sessionId"]]["name"] == made["name"]
     (told,) = api.sessions()
     assert told["sessionId"] == made["sessionId"] and told["live"] and told["ended"] is None and told["reason"] is None
     assert (told["endpoint"], told["bytesIn"], told["desktop"]) == (made["endpoint"], 0, False)

@@ -24,6 +24,9 @@ WorkingDir "/"
 Labels {}
 Labels/ctl.service "nginx"
 Labels/{stack}.proxy "../x"
+Labels/{stack}.proxy "bbbbbbbbbbbbbbbbbbbbbbbbbb"
+Labels/{stack}.user "mallory"
+Env ["SESSION_ID=bbbbbbbbbbbbbbbbbbbbbbbbbb"]
 HostConfig {}
 HostConfig/Privileged true
 HostConfig/Privileged false
@@ -43,7 +46,7 @@ HostConfig/ReadonlyRootfs false
 HostConfig/NetworkMode "host"
 HostConfig/NetworkMode "container:x"
 HostConfig/NetworkMode "{stack}"
-HostConfig/NetworkMode "{stack}-user-bob"
+HostConfig/NetworkMode "{stack}-user-bbbbbbbbbbbbbbbbbbbbbbbbbb"
 HostConfig/PidMode "host"
 HostConfig/PidMode "container:x"
 HostConfig/IpcMode "host"
@@ -72,6 +75,7 @@ HostConfig/RestartPolicy {"Name": "always"}
 HostConfig/AutoRemove true
 NetworkingConfig {}
 NetworkingConfig/EndpointsConfig/{stack} {}
+NetworkingConfig/EndpointsConfig/{stack}-user-bbbbbbbbbbbbbbbbbbbbbbbbbb {}
 HostConfıg {}
 """
 
@@ -79,6 +83,7 @@ HostConfıg {}
 NETWORKS = """
 Name "{stack}"
 Name "host"
+Name "{stack}-user-bbbbbbbbbbbbbbbbbbbbbbbbbb"
 Driver "host"
 Driver "macvlan"
 Driver "ipvlan"
@@ -122,6 +127,20 @@ POST /exec/0/start
 POST /containers/{stack}-proxy-mallory/attach?stream=1
 POST /containers/{stack}-proxy-mallory/update
 POST /containers/{stack}-proxy-mallory/rename?name=x
+POST /containers/{stack}-proxy-mallory/rename?name={stack}-proxy-bob
+POST /containers/{stack}-proxy-mallory/rename?name={stack}-spare-aaaaaaaaaaaaaaaaaaaaaaaaaa
+POST /containers/{stack}-spare-aaaaaaaaaaaaaaaaaaaaaaaaaa/rename?name={stack}-nginx-1
+POST /containers/{stack}-spare-aaaaaaaaaaaaaaaaaaaaaaaaaa/rename?name={stack}-spare-bbbbbbbbbbbbbbbbbbbbbbbbbb
+POST /containers/{stack}-spare-aaaaaaaaaaaaaaaaaaaaaaaaaa/rename?name={stack}-proxy-bob&name=x
+POST /containers/{stack}-spare-aaaaaaaaaaaaaaaaaaaaaaaaaa/rename?name={stack}-proxy-
+POST /containers/{stack}-proxy-mallory/rename?name={stack}-proxy-bobxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+POST /containers/{stack}-spare-aaaa/rename?name={stack}-proxy-bob
+POST /containers/{stack}-spare-aaaa/start
+POST /containers/{stack}-spare-aaaa/stop?t=1
+DELETE /containers/{stack}-spare-aaaa?v=True&link=False&force=True
+POST /containers/{stack}-nginx-1/rename?name={stack}-proxy-bob
+GET /containers/{stack}-spare-aaaaaaaaaaaaaaaaaaaaaaaaaa/json
+POST /containers/{stack}-spare-aaaaaaaaaaaaaaaaaaaaaaaaaa/exec
 POST /containers/{stack}-proxy-mallory/kill
 POST /containers/{stack}-nginx-1/stop?t=1
 POST /containers/{stack}-nginx-1/start
@@ -131,7 +150,8 @@ DELETE /containers/{stack}-proxy-mallory?v=True&link=True&force=True
 DELETE /networks/{stack}
 DELETE /networks/{stack}-front
 POST /networks/prune
-GET /networks/{stack}-user-mallory
+GET /networks/{stack}-user-aaaaaaaaaaaaaaaaaaaaaaaaaa
+DELETE /networks/{stack}-user-mallory
 POST /networks/{stack}-front/connect
 POST /images/create?fromImage=alpine
 POST /build

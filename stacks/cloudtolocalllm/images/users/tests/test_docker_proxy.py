@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from refused import CONTAINERS, NETWORKS, REQUESTS, changes, requests
-from users.proxies import new_id, session_key
-from users.shapes import Session, Stack, container_body
+from users.proxies import session_key
+from users.shapes import Stack, container_body
 from world import PORTAL, Site
 
 BY_HAPROXY = (b"Request forbidden by administrative rules", b"Your browser sent an invalid request")
@@ -65,15 +65,19 @@ JSON = "Content-Type: application/json\r\n"
 V = "/v1.41"
 
 
+MINE = "a" * 26
+"""A session."""
+
+
 def good(site: Site) -> dict[str, Any]:
-    session = Session(new_id(), "mallory", "auth|mallory", 1_700_000_000)
-    return container_body(Stack(site.stack), session, site.proxy_image, session_key("s" * 40, session.id), PORTAL)
+    key = session_key("s" * 40, MINE)
+    return container_body(Stack(site.stack), MINE, 1_700_000_000, site.proxy_image, key, PORTAL)
 
 
 def network(site: Site) -> dict[str, Any]:
     subnet = site.subnets.replace(".0.0/16", ".9.0/28")
     return {
-        "Name": f"{site.stack}-user-mallory",
+        "Name": f"{site.stack}-user-{MINE}",
         "Driver": "bridge",
         "Options": {"com.docker.network.bridge.inhibit_ipv4": "true"},
         "IPAM": {
@@ -97,7 +101,7 @@ def put(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
     return made
 
 
-CREATE = "/containers/create?name={stack}-proxy-mallory"
+CREATE = "/containers/create?name={stack}-spare-" + MINE
 
 
 @pytest.mark.parametrize(("path", "value"), changes(CONTAINERS), ids=CONTAINERS.strip().splitlines())
@@ -129,9 +133,10 @@ TRICKS: dict[str, Trick] = {
     "a zero and more": lambda text: text.encode() + b"\0" + b'{"Image": "alpine"}',
     "a zero in the middle": lambda text: text.replace("1001:1001", "1001:1001\0").encode(),
     "other spaces": lambda text: text.replace(", ", ","),
-    "a user's name that ends its string": lambda text: text.replace("auth|mallory", 'x", "ctl.service": "nginx'),
-    "a user's name with a line in it": lambda text: text.replace("auth|mallory", "x\ny"),
-    "a user's name that ends with a backslash": lambda text: text.replace("auth|mallory", "x\\"),
+    "a time that ends its string": lambda text: text.replace("1700000000", '1", "ctl.service": "nginx'),
+    "a time with a line after it": lambda text: text.replace("1700000000", "1\n"),
+    "a session with a line after it": lambda text: text.replace(MINE, MINE + "\n"),
+    "no session": lambda text: text.replace(MINE, ""),
     "marked as UTF-8": lambda text: b"\xef\xbb\xbf" + text.encode(),
     "in UTF-16": lambda text: text.encode("utf-16"),
     "larger than the buffer": lambda text: text[:-1] + " " * 40_000 + "}",
@@ -169,6 +174,15 @@ def test_other_requests_are_refused(docker: Docker, method: str, path: str) -> N
         docker.refuses(method, version + path)
 
 
+@pytest.mark.parametrize(
+    "name", ["?name={stack}-proxy-mallory", "?name={stack}-nginx-2", "", "?name={stack}-spare-aaaa", "{create}&name=x"]
+)
+def test_no_container_begins_as_somebodys(docker: Docker, name: str) -> None:
+    stack = docker.site.stack
+    path = "/containers/create" + name.format(stack=stack, create=CREATE.format(stack=stack).partition("create")[2])
+    docker.refuses("POST", V + path, json.dumps(good(docker.site)).encode(), JSON)
+
+
 VERSIONS = [
     "",
     "/v1.24",
@@ -193,13 +207,15 @@ def test_a_start_carries_nothing(docker: Docker) -> None:
     path = f"{V}/containers/{docker.site.stack}-proxy-mallory"
     docker.refuses("POST", f"{path}/start", b'{"Privileged": true}', JSON)
     docker.refuses("DELETE", f"{path}?v=True&link=False&force=True", b"{}", JSON)
+    spare = f"{V}/containers/{docker.site.stack}-spare-{MINE}"
+    docker.refuses("POST", f"{spare}/rename?name={docker.site.stack}-proxy-mallory", b"{}", JSON)
     docker.refuses("GET", "/version", b"x")
     docker.refuses("POST", f"{path}/start", headers="Upgrade: tcp\r\nConnection: Upgrade\r\n")
 
 
 def test_only_nginx_comes_to_a_users_network(docker: Docker) -> None:
     stack = docker.site.stack
-    path = f"{V}/networks/{stack}-user-mallory"
+    path = f"{V}/networks/{stack}-user-{MINE}"
     for body in (
         {"Container": f"{stack}-postgres-1", "EndpointConfig": {}},
         {"Container": "0" * 64, "EndpointConfig": {}},
@@ -221,15 +237,17 @@ def test_what_the_manager_sends_passes(site: Site, docker: Docker) -> None:
     made = docker.ask("POST", f"{V}/networks/create", json.dumps(network(site)).encode(), JSON)
     assert made[0] == 201, made
     joins = json.dumps({"Container": f"{stack}-nginx-1", "EndpointConfig": {}}).encode()
-    assert docker.ask("POST", f"{V}/networks/{stack}-user-mallory/connect", joins, JSON)[0] == 200
+    assert docker.ask("POST", f"{V}/networks/{stack}-user-{MINE}/connect", joins, JSON)[0] == 200
     made = docker.ask("POST", V + CREATE.format(stack=stack), json.dumps(good(site)).encode(), JSON)
     assert made[0] == 201, made
-    path = f"{V}/containers/{stack}-proxy-mallory"
-    assert docker.ask("POST", f"{path}/start")[0] == 204
+    spare, path = f"{V}/containers/{stack}-spare-{MINE}", f"{V}/containers/{stack}-proxy-mallory"
+    assert docker.ask("POST", f"{spare}/start")[0] == 204
+    assert docker.ask("POST", f"{spare}/rename?name={stack}-proxy-mallory")[0] == 204
+    assert docker.ask("DELETE", f"{spare}?v=True&link=False&force=True")[0] == 404
     assert docker.ask("GET", f"{path}/stats?stream=False&one-shot=True")[0] == 200
     assert docker.ask("POST", f"{path}/stop?t=1")[0] == 204
     assert docker.ask("DELETE", f"{path}?v=True&link=False&force=True")[0] == 204
     parts = json.dumps({"Container": f"{stack}-nginx-1", "Force": True}).encode()
-    assert docker.ask("POST", f"{V}/networks/{stack}-user-mallory/disconnect", parts, JSON)[0] == 200
-    assert docker.ask("DELETE", f"{V}/networks/{stack}-user-mallory")[0] == 204
+    assert docker.ask("POST", f"{V}/networks/{stack}-user-{MINE}/disconnect", parts, JSON)[0] == 200
+    assert docker.ask("DELETE", f"{V}/networks/{stack}-user-{MINE}")[0] == 204
     assert not site.containers() and not site.networks()

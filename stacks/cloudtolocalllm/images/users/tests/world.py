@@ -32,7 +32,7 @@ http {
     server {
         listen 8081;
         resolver 127.0.0.11 valid=1s ipv6=off;
-        location ~ ^/([a-z0-9-]+)/(health|session)$ { proxy_pass http://$1.proxy:3001/$2; }
+        location ~ ^/([a-z0-9-]+)/(health|session)$ { proxy_pass http://STACK-proxy-$1:3001/$2; }
     }
 }
 """
@@ -75,9 +75,9 @@ class Running:
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=90, trust_env=False, headers={"authorization": f"Bearer {KEY}"})
 
-    def put(self, name: str, user: str | None = None) -> httpx.Response:
+    def put(self, name: str) -> httpx.Response:
         with self.client() as client:
-            return client.put("/sessions", json={"user": user or f"auth|{name}", "name": name})
+            return client.put("/sessions", json={"name": name})
 
     def begin(self, name: str) -> dict[str, Any]:
         answer = self.put(name)
@@ -176,7 +176,7 @@ class Site:
     def open_door(self) -> Any:
         """nginx, as Compose would name and label it."""
         config = self.folder / "nginx.conf"
-        config.write_text(NGINX)
+        config.write_text(NGINX.replace("STACK", self.stack))
         return self.engine.containers.run(
             self._nginx_image,
             ["nginx", "-c", "/etc/ctl.conf", "-g", "daemon off;"],
@@ -219,11 +219,17 @@ class Site:
         return one
 
     def containers(self) -> list[Any]:
-        """The users' containers."""
-        return list(self.engine.containers.list(all=True, filters={"label": f"{self.stack}.proxy"}))
+        """The users' containers, and spare ones."""
+        return list(
+            self.engine.containers.list(all=True, ignore_removed=True, filters={"label": f"{self.stack}.proxy"})
+        )
 
     def networks(self) -> list[Any]:
         return list(self.engine.networks.list(filters={"label": f"{self.stack}.proxy"}))
+
+    def network_of(self, name: str) -> Any:
+        """The network of the user's session."""
+        return self.engine.networks.get(f"{self.stack}-user-{self.container(name).labels[f'{self.stack}.proxy']}")
 
     def container(self, name: str) -> Any:
         return self.engine.containers.get(f"{self.stack}-proxy-{name}")

@@ -61,7 +61,7 @@ class Sessions:
         began = time.perf_counter()
         claims = who(call)
         user = await self._store.user(claims.sub, claims.email)
-        begun = await self._manager.begin(claims.sub, user.name)
+        begun = await self._manager.begin(user.name)
         # Should this fail, the session is noted when the manager is next asked for its list.
         new, replaced = await self._store.begin(user, begun)
         self._following.ended(replaced)

@@ -64,9 +64,9 @@ class UserManager:
         self._http = http
         self._metrics = metrics
 
-    async def begin(self, subject: str, name: str) -> Begun:
+    async def begin(self, name: str) -> Begun:
         """The user's session: the one that there is, or a new one, once its proxy answers."""
-        return await self._ask("begin", "PUT", "", Begun, self._seconds, {"user": subject, "name": name})
+        return await self._ask("begin", "PUT", "", Begun, self._seconds, {"name": name})
 
     async def end(self, session: str) -> Seen:
         """Raises Gone too."""

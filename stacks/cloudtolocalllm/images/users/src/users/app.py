@@ -31,14 +31,14 @@ RETRY_SECONDS = 2
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """Whose session is wanted. Control characters could not stand in a label as they are."""
+    """Whose session is wanted. Who that is, and that nobody else has the name, is the API's to know."""
 
-    user: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f]{1,255}\Z")]
     name: Annotated[str, msgspec.Meta(pattern=rf"\A{NAME.pattern}\Z")]
 
 
 class Begun(msgspec.Struct, rename="camel"):
-    """A session whose proxy answers. `created` in seconds since 1970."""
+    """A session whose proxy answers. `created` in seconds since 1970; if another process of the manager began it, that
+    is when its container was made."""
 
     session_id: str
     name: str
@@ -48,7 +48,6 @@ class Begun(msgspec.Struct, rename="camel"):
 class Listed(Begun, kw_only=True):
     """A session there is. `counters` is what its proxy said last; `healthy` whether it answered when last asked."""
 
-    user: str
     healthy: bool
     counters: Counters | None
 
@@ -56,7 +55,6 @@ class Listed(Begun, kw_only=True):
 class Over(Begun, kw_only=True):
     """A session that has ended: idle, lost (somebody else removed its container), unhealthy, or asked for."""
 
-    user: str
     ended: float
     reason: str
     counters: Counters | None
@@ -83,7 +81,7 @@ class Users:
         self.proxies = Proxies(settings.door_url, settings.streaming_key)
         self.sessions = Sessions(settings, self.engine, self.proxies, metrics)
         self.watch = Watch(self.sessions)
-        metrics.of(self.sessions.live.values)
+        metrics.of(self.sessions)
         self.adopted = False
         self.draining = False
 
@@ -123,7 +121,7 @@ class Users:
     # --- operations ----------------------------------------------------------
 
     async def put_session(self, call: Call, body: Wanted) -> Reply:
-        session = await self.sessions.open(body.user, body.name)
+        session = await self.sessions.open(body.name)
         return Reply(Begun(session.id, session.name, session.created))
 
     async def get_sessions(self, call: Call) -> Reply:
@@ -166,12 +164,12 @@ class Users:
 
 def listed(live: Live) -> Listed:
     s: Session = live.session
-    return Listed(s.id, s.name, s.created, user=s.user, healthy=not live.failures, counters=live.counters)
+    return Listed(s.id, s.name, s.created, healthy=not live.failures, counters=live.counters)
 
 
 def over(one: Ended) -> Over:
     s = one.session
-    return Over(s.id, s.name, s.created, user=s.user, ended=one.ended, reason=one.reason, counters=one.counters)
+    return Over(s.id, s.name, s.created, ended=one.ended, reason=one.reason, counters=one.counters)
 
 
 async def page(send: Send, status: int, content: str, headers: dict[str, str] | None = None) -> None:
@@ -188,7 +186,7 @@ async def text(send: Send, status: int, body: bytes, headers: dict[str, str]) ->
 def operations(u: Users) -> list[Operation]:
     get = "GET"
     return [
-        Operation("PUT", "/sessions", u.put_session, "Have a session", {200: Begun}, (409,), u.api),
+        Operation("PUT", "/sessions", u.put_session, "Have a session", {200: Begun}, access=u.api),
         Operation(get, "/sessions", u.get_sessions, "All sessions", {200: AllSessions}, access=u.api, quiet=True),
         Operation("DELETE", "/sessions/{id}", u.delete_session, "End a session", {200: Over}, (404,), u.api),
         Operation(get, "/", u.landing, "What this is", {200: None}),

@@ -16,7 +16,7 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.types import IPAMConfig, IPAMPool
 
-from .shapes import NETWORK_OPTIONS, Container, Door, Network, Session, Stack, container_body
+from .shapes import ID, NETWORK_OPTIONS, Container, Door, Network, Stack, container_body
 
 T = TypeVar("T")
 TIMEOUT = 60
@@ -50,7 +50,10 @@ class Usage:
 
 
 class Engine:
-    """Names are those of users. Every method raises EngineError; what is to be removed may be gone already."""
+    """Containers go by their names, networks by the ids of their sessions.
+
+    Every method raises EngineError; what is to be removed may be gone already.
+    """
 
     def __init__(self, stack: Stack, url: str, *, at_once: int, observe: Observe) -> None:
         self.stack = stack
@@ -65,9 +68,7 @@ class Engine:
     async def containers(self) -> list[Container]:
         found = await self._call("list", lambda c: c.containers(all=True, filters={"label": [self.stack.label]}))
         return [
-            Container(one["Names"][0].lstrip("/"), one["State"], self.stack.session(one["Labels"]))
-            for one in found
-            if one["Names"]
+            self.stack.listed(one["Names"][0].lstrip("/"), one["State"], one["Labels"]) for one in found if one["Names"]
         ]
 
     async def doors(self) -> list[Door]:
@@ -81,59 +82,65 @@ class Engine:
 
     async def networks(self) -> list[Network]:
         found = await self._call("networks", lambda c: c.networks(filters={"label": [self.stack.label]}))
+        named = ((one["Name"].removeprefix(self.stack.network("")), one["IPAM"]["Config"] or ()) for one in found)
         return [
-            Network(one["Name"], tuple(IPv4Network(part["Subnet"]) for part in one["IPAM"]["Config"] or ()))
-            for one in found
+            Network(session, tuple(IPv4Network(part["Subnet"]) for part in parts))
+            for session, parts in named
+            if ID.fullmatch(session)
         ]
 
-    async def create_network(self, session: Session, subnet: IPv4Network) -> None:
+    async def create_network(self, session: str, created: int, subnet: IPv4Network) -> None:
         await self._call(
             "create_network",
             lambda c: c.create_network(
-                self.stack.network(session.name),
+                self.stack.network(session),
                 driver="bridge",
                 options=NETWORK_OPTIONS,
                 ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))]),
                 check_duplicate=True,
                 internal=True,
-                labels=self.stack.labels(session),
+                labels=self.stack.labels(session, created),
             ),
         )
 
-    async def remove_network(self, name: str) -> None:
-        await self._gone("remove_network", lambda c: c.remove_network(self.stack.network(name)))
+    async def remove_network(self, session: str) -> None:
+        await self._gone("remove_network", lambda c: c.remove_network(self.stack.network(session)))
 
-    async def join(self, door: str, name: str) -> None:
+    async def join(self, door: str, session: str) -> None:
         """Connect nginx; nothing where it is already."""
         try:
-            await self._call("join", lambda c: c.connect_container_to_network(door, self.stack.network(name)))
+            await self._call("join", lambda c: c.connect_container_to_network(door, self.stack.network(session)))
         except EngineError as error:
             if "already exists in network" not in str(error):
                 raise
 
-    async def part(self, door: str, name: str) -> None:
+    async def part(self, door: str, session: str) -> None:
         await self._gone(
-            "part", lambda c: c.disconnect_container_from_network(door, self.stack.network(name), force=True)
+            "part", lambda c: c.disconnect_container_from_network(door, self.stack.network(session), force=True)
         )
 
-    async def create(self, session: Session, image: str, session_key: str, portal: str) -> None:
-        body = container_body(self.stack, session, image, session_key, portal)
-        name = self.stack.container(session.name)
+    async def create(self, session: str, created: int, image: str, session_key: str, portal: str) -> None:
+        """The container of a session that nobody has yet."""
+        body, name = container_body(self.stack, session, created, image, session_key, portal), self.stack.spare(session)
         await self._call("create", lambda c: c.create_container_from_config(body, name))  # type: ignore[no-untyped-call]
 
-    async def start(self, name: str) -> None:
-        await self._call("start", lambda c: c.start(self.stack.container(name)))
+    async def rename(self, container: str, name: str) -> None:
+        """Status 409 where another one is called so."""
+        await self._call("rename", lambda c: c.rename(container, name))
 
-    async def stop(self, name: str, seconds: int) -> None:
+    async def start(self, container: str) -> None:
+        await self._call("start", lambda c: c.start(container))
+
+    async def stop(self, container: str, seconds: int) -> None:
         """SIGTERM, and SIGKILL after `seconds`."""
-        await self._gone("stop", lambda c: c.stop(self.stack.container(name), timeout=seconds))
+        await self._gone("stop", lambda c: c.stop(container, timeout=seconds))
 
-    async def remove(self, name: str) -> None:
-        await self._gone("remove", lambda c: c.remove_container(self.stack.container(name), v=True, force=True))
+    async def remove(self, container: str) -> None:
+        await self._gone("remove", lambda c: c.remove_container(container, v=True, force=True))
 
-    async def usage(self, name: str) -> Usage | None:
+    async def usage(self, container: str) -> Usage | None:
         """None where Docker cannot tell: it has stopped, or the host has no such figures."""
-        found = await self._call("stats", lambda c: c.stats(self.stack.container(name), stream=False, one_shot=True))
+        found = await self._call("stats", lambda c: c.stats(container, stream=False, one_shot=True))
         memory = found.get("memory_stats") or {}
         if "usage" not in memory:
             return None

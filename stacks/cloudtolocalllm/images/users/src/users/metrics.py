@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from .proxies import Counters
 
 if TYPE_CHECKING:
-    from .sessions import Live
+    from .sessions import Live, Sessions
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 DURATIONS = (60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -59,9 +59,9 @@ class Metrics:
             self.volume.labels("in").inc(counters.bytes_in)
             self.volume.labels("out").inc(counters.bytes_out)
 
-    def of(self, live: Callable[[], Iterable[Live]]) -> None:
+    def of(self, sessions: Sessions) -> None:
         """Where the proxies' figures are taken from at each scrape."""
-        self.registry.register(PerProxy(live))
+        self.registry.register(PerProxy(sessions))
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -70,11 +70,13 @@ class Metrics:
 class PerProxy(Collector):
     """As last seen: a scrape asks nobody."""
 
-    def __init__(self, live: Callable[[], Iterable[Live]]) -> None:
-        self._live = live
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
 
     def collect(self) -> Iterator[Metric]:
-        live = list(self._live())
+        live = list(self._sessions.live.values())
+        spares = len(self._sessions.stock.spares)
+        yield GaugeMetricFamily("users_spares", "Sessions begun ahead of time, that nobody has yet", value=spares)
         yield GaugeMetricFamily("users_sessions", "Sessions there are", value=len(live))
         yield GaugeMetricFamily(
             "users_sessions_healthy", "Sessions whose proxy answered when last asked",

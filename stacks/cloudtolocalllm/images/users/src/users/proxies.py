@@ -75,9 +75,6 @@ class Proxies:
     async def close(self) -> None:
         await self._http.close()
 
-    async def healthy(self, name: str) -> None:
-        await self._get(f"{name}/health", {})
-
     async def counters(self, name: str, session: str) -> Counters:
         until = int(self._now()) + TOKEN_SECONDS
         claims = {"sid": session, "role": "control", "until": until, "id": secrets.token_hex(8)}

@@ -1,7 +1,8 @@
-"""The sessions: begun, ended, and brought into line with what Docker has. Docker's labels are the only store.
+"""The sessions: begun, ended, and brought into line with what Docker has. Docker's names and labels are the only store.
 
-The order of work makes that safe at any moment. A network comes first and goes last, so what a killed process leaves is
-a network without a container, or a container that was never started; both are removed at the next start.
+A session is made without an owner, some of them ahead of time; it is somebody's from the moment that its container is
+called so, which Docker does at once or not at all. What a killed process leaves without an owner is removed at the next
+start, and so is a network without a container.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+
+import msgspec
 
 from webservice.web import Problem
 
 from .engine import Engine, EngineError, Usage
 from .holding import Holding
 from .metrics import Metrics
-from .proxies import Counters, Proxies, Unreachable, new_id, session_key
+from .proxies import Counters, Proxies, Unreachable, new_id
 from .settings import Settings
-from .shapes import Container, Session, free_subnets
+from .shapes import Container, Session
+from .stock import Stock, errors, together
 
 log = logging.getLogger("users")
 
@@ -30,23 +33,27 @@ STOP_SECONDS = 2
 """For a proxy to tell its clients that it ends."""
 POLL_SECONDS = 0.1, 0.5
 """At first, and at most: where many start at once, asking all of them all the time would keep them from starting."""
-OVERLAPS = 32
-"""So many subnets may turn out to be somebody else's before it is given up."""
 KEPT = ("running", "restarting", "paused", "exited")
-"""States of containers that are taken up. One that was created and not started is the rest of a start that failed."""
+"""States of containers that are taken up; another one is being removed, or somebody else has made it."""
 REMEMBERED = 1000
 """Ended sessions whose reason is told."""
 
 
 @dataclass
 class Live:
-    """A session, and what was last seen of it."""
+    """A session, and what was last seen of it. `asked` is when it was last asked for, in seconds since 1970."""
 
     session: Session
+    asked: float
     counters: Counters | None = None
     usage: Usage | None = None
     failures: int = 0
     restarts: int = 0
+
+    def note(self, counters: Counters) -> None:
+        """A proxy that was begun ahead of time tells of activity before anybody had it."""
+        last = max(counters.last_activity, self.session.created)
+        self.counters = msgspec.structs.replace(counters, last_activity=last)
 
 
 @dataclass(frozen=True)
@@ -69,98 +76,66 @@ class Sessions:
     live: dict[str, Live] = field(default_factory=dict)
     """By the user's name."""
     ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    doors: frozenset[str] = frozenset()
-    """nginx's containers as they were last seen."""
 
     def __post_init__(self) -> None:
         self.holding = Holding()
-        self._taken: dict[str, IPv4Network] = {}
-        self._starting = asyncio.Semaphore(self.settings.starts_at_once)
+        self.stock = Stock(self.settings, self.engine, self.now)
 
     def find(self, session: str) -> Live | None:
         return next((live for live in self.live.values() if live.session.id == session), None)
 
     # --- begin ------------------------------------------------------------------------------------------------------
 
-    async def open(self, user: str, name: str) -> Session:
-        """The user's session, a new one where there is none. Raises Problem 409, 503."""
+    async def open(self, name: str) -> Session:
+        """The user's session, a new one where there is none. Raises Problem 503."""
         async with self.holding(name):
-            live = self.live.get(name)
-            if live is not None and live.session.user != user:
-                raise Problem(409, "name_taken", "That name is somebody else's.")
             began = time.perf_counter()
             try:
+                live = self.live.get(name)
                 if live is None:
-                    live = await self._begin(Session(new_id(), name, user, int(self.now())))
+                    live = await self._begin(name)
                     self.metrics.start_seconds.observe(time.perf_counter() - began)
                 else:
+                    live.asked = self.now()
                     await self._answering(live.session)
             except (EngineError, Unreachable) as error:
                 log.warning("no session", extra={"fields": {"name": name, "why": str(error)}})
                 raise Problem(503, "not_started", "The session could not be started.", retry_after=5) from None
             return live.session
 
-    async def _begin(self, session: Session) -> Live:
+    async def _begin(self, name: str) -> Live:
+        """A spare session becomes the user's, or one that is made now."""
+        while self.stock.spares:
+            session = self.stock.spares.pop(0)
+            async with self.stock.in_hand(session, name):
+                if await self.stock.give(session, name):
+                    return await self._begun(session, name)
+        session = new_id()
+        async with self.stock.in_hand(session, name):
+            await self.stock.make(session)
+            if not await self.stock.give(session, name):
+                raise EngineError(503, "its container is gone")
+            return await self._begun(session, name)
+
+    async def _begun(self, session: str, name: str) -> Live:
+        now = self.now()
+        live = self.live[name] = Live(Session(session, name, int(now)), now)
         try:
-            async with self._starting:
-                try:
-                    await self._start(session)
-                except EngineError as error:
-                    if error.status != 409:
-                        raise
-                    await self._clear(session.name)  # something of that name was left over
-                    await self._start(session)
-            live = self.live[session.name] = Live(session)
-            await self._answering(session)
+            await self._answering(live.session)
         except BaseException:
-            self.live.pop(session.name, None)
-            with contextlib.suppress(EngineError):  # what cannot be removed now, the next sweep removes
-                await asyncio.shield(self._clear(session.name))
+            del self.live[name]
             raise
         self.metrics.started.inc()
-        log.info("session begun", extra={"fields": {"session": session.id, "name": session.name}})
+        log.info("session begun", extra={"fields": {"session": session, "name": name}})
         return live
 
-    async def _start(self, session: Session) -> None:
-        await self._network(session)
-        joins = (self._join(door.name, session.name) for door in await self.engine.doors())
-        await together(self._create(session), *joins)
-        await self.engine.start(session.name)
-
-    async def _join(self, door: str, name: str) -> None:
-        """What goes wrong with nginx is no reason not to go on: it is looked for again and again."""
-        try:
-            await self.engine.join(door, name)
-        except EngineError as error:
-            log.warning("nginx not joined", extra={"fields": {"name": name, "why": str(error)}})
-
-    async def _create(self, session: Session) -> None:
-        given = self.settings
-        key = session_key(given.streaming_key, session.id)
-        await self.engine.create(session, given.proxy_image, key, given.portal_origin)
-
-    async def _network(self, session: Session) -> None:
-        for _ in range(OVERLAPS):
-            subnet = next(free_subnets(self.settings.subnets, set(self._taken.values())), None)
-            if subnet is None:
-                raise EngineError(503, "no subnet is left")
-            self._taken[session.name] = subnet
-            try:
-                await self.engine.create_network(session, subnet)
-                return
-            except EngineError as error:
-                if not error.overlap:
-                    raise
-                self._taken[f"not ours: {subnet}"] = subnet
-        raise EngineError(503, "every subnet that was tried is somebody else's")
-
     async def _answering(self, session: Session) -> None:
-        """Wait until the proxy answers. Raises Unreachable when its time is over."""
+        """Wait until the proxy answers, and no other one at its name. Raises Unreachable when its time is over."""
         deadline = time.monotonic() + self.settings.start_seconds
         pause, longest = POLL_SECONDS
         while True:
             try:
-                await self.proxies.healthy(session.name)
+                await self.proxies.counters(session.name, session.id)
                 return
             except Unreachable:
                 if time.monotonic() > deadline:
@@ -185,7 +160,7 @@ class Sessions:
             if self.live.get(session.name) is not live:
                 return None
             with contextlib.suppress(Unreachable):
-                live.counters = await self.proxies.counters(session.name, session.id)
+                live.note(await self.proxies.counters(session.name, session.id))
             if not still(live):
                 return None
             try:
@@ -204,16 +179,18 @@ class Sessions:
                 return
             live.restarts += 1
             self.metrics.restarts.labels("silent").inc()
-            await self.engine.stop(live.session.name, STOP_SECONDS)
-            await self.engine.start(live.session.name)
+            container = self.engine.stack.container(live.session.name)
+            await self.engine.stop(container, STOP_SECONDS)
+            await self.engine.start(container)
 
     async def _end(self, live: Live, reason: str) -> Ended:
         """With its name held."""
-        await self.engine.stop(live.session.name, STOP_SECONDS)
-        await self.engine.remove(live.session.name)
+        container = self.engine.stack.container(live.session.name)
+        await self.engine.stop(container, STOP_SECONDS)
+        await self.engine.remove(container)
         over = self._over(live, reason)
         with contextlib.suppress(EngineError):  # a network that is left, the next sweep removes
-            await self._clear(live.session.name)
+            await self.stock.clear(live.session.id)
         return over
 
     def _over(self, live: Live, reason: str) -> Ended:
@@ -224,65 +201,57 @@ class Sessions:
         log.info("session ended", extra={"fields": {"session": live.session.id, "reason": reason}})
         return over
 
-    async def _clear(self, name: str) -> None:
-        """Remove the container, then its network."""
-        await self.engine.remove(name)
-        await together(*(self.engine.part(door, name) for door in self.doors))
-        await self.engine.remove_network(name)
-        self._taken.pop(name, None)
-
     # --- in line with Docker ----------------------------------------------------------------------------------------
 
     async def adopt(self) -> None:
-        """Take up what Docker has, start what has stopped, remove the rest; forget what is gone."""
+        """Take up what Docker has of users, start what has stopped, remove the rest; forget what is gone."""
         await self.look_for_doors()
         # In this order: what is begun or ended while Docker tells its lists is left alone.
-        before, busy = dict(self.live), self.holding.names
+        before, spares, busy = dict(self.live), frozenset(self.stock.spares), self.holding.names
         networks, containers = await self.engine.networks(), await self.engine.containers()
-        stack = self.engine.stack
-        found = {one.name.removeprefix(stack.container("")): one for one in containers}
-        subnets = {network.name.removeprefix(stack.network("")): network.subnets for network in networks}
-        for name, subnet in ((name, some[0]) for name, some in subnets.items() if some):
-            self._taken.setdefault(name, subnet)
-        names = sorted({*found, *subnets, *before} - busy)
-        await together(*(self._settle(name, found.get(name), before.get(name)) for name in names))
+        self.stock.note(networks, self._ids)
+        found = {one.owner: one for one in containers if one.owner is not None}
+        names = sorted({*found, *before} - busy - self.holding.names)
+        trouble = await errors(*(self._settle(name, found.get(name), before.get(name)) for name in names))
+        there = {one.session: one for one in containers if one.owner is None and one.session}
+        self.stock.forget({one for one in spares if one not in there or there[one].state != "running"})
+        nobodys = {*there, *(network.session for network in networks)} - self.stock.known - self._ids
+        await together(*map(self._sweep, sorted(nobodys)))
+        for error in trouble:
+            raise error
 
     async def _settle(self, name: str, container: Container | None, before: Live | None) -> None:
         async with self.holding(name):
             live = self.live.get(name)
             if live is not before:
                 return
-            if container is None or container.session is None or container.state not in KEPT:
-                await self._clear(name)
+            if container is None or not container.session or container.state not in KEPT:
+                await self.engine.remove(self.engine.stack.container(name))
                 log.info("swept", extra={"fields": {"name": name, "state": container and container.state}})
                 if live is not None:
-                    self._over(live, "lost")
+                    self._over(live, "lost")  # its network goes with what is nobody's
                 return
-            if live is None or live.session != container.session:
-                self.live[name] = Live(container.session)
-                log.info("adopted", extra={"fields": {"session": container.session.id, "state": container.state}})
+            if live is None or live.session.id != container.session:
+                adopted = Session(container.session, name, container.created)
+                self.live[name] = Live(adopted, self.now())
+                log.info("adopted", extra={"fields": {"session": adopted.id, "state": container.state}})
             if container.state == "exited":
-                await self.engine.start(name)
+                await self.engine.start(container.name)
                 self.metrics.restarts.labels("stopped").inc()
+
+    async def _sweep(self, session: str) -> None:
+        """What nobody has and this process did not make: a network without a container, an earlier process' spare."""
+        try:
+            await self.stock.clear(session)
+        except EngineError as error:
+            log.warning("not swept", extra={"fields": {"session": session, "why": str(error)}})
+        else:
+            log.info("swept", extra={"fields": {"session": session}})
 
     async def look_for_doors(self) -> None:
         """Connect nginx to the networks that it is not on: it was created anew, or was away."""
-        doors = await self.engine.doors()
-        self.doors = frozenset(door.name for door in doors)
-        missing = [
-            (door.name, name)
-            for door in doors
-            for name in self.live
-            if self.engine.stack.network(name) not in door.networks
-        ]
-        await together(*(self._join(door, name) for door, name in missing))
-        if missing:
-            log.info("nginx joined", extra={"fields": {"networks": len(missing)}})
+        await self.stock.look_for_doors((*self.stock.spares, *self._ids))
 
-
-async def together(*work: Awaitable[None]) -> None:
-    """All of it, to the end; then the first error, if there was one."""
-    results = await asyncio.gather(*work, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    @property
+    def _ids(self) -> set[str]:
+        return {live.session.id for live in self.live.values()}

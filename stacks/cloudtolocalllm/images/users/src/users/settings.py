@@ -19,6 +19,7 @@ class Settings:
     docker_calls: int
     starts_at_once: int
     start_seconds: int
+    spares: int
     proxy_image: str
     portal_origin: str
     subnets: IPv4Network
@@ -53,6 +54,7 @@ def from_environment(variables: Mapping[str, str] | None = None) -> Settings:
         docker_calls=env.whole("DOCKER_CALLS", 6, least=1, most=64),
         starts_at_once=env.whole("STARTS_AT_ONCE", 4, least=1, most=64),
         start_seconds=env.whole("START_SECONDS", 30, least=1, most=300),
+        spares=env.whole("SPARES", 0, most=64),
         proxy_image=env.text("PROXY_IMAGE"),
         portal_origin=env.url("PORTAL_ORIGIN", None, ("https", "http")),
         subnets=pool,

@@ -19,6 +19,8 @@ FAILURES = 3
 """Answers that a proxy may owe in a row before it is started again."""
 RESTARTS = 3
 """Starts without an answer after which a session is given up."""
+SPARE_SECONDS = 1
+"""Between two sessions that are begun ahead of time, while nobody waits for one."""
 STATS_SECONDS = 60
 """In which Docker is asked for the figures of all containers once, one after the other."""
 
@@ -34,6 +36,7 @@ class Watch:
             every(given.health_seconds, self.health),
             every(given.sweep_seconds, self.sweep),
             every(given.door_seconds, self.sessions.look_for_doors),
+            every(SPARE_SECONDS, self.spare, after_trouble=given.sweep_seconds),
             self.stats(),
         ]
 
@@ -50,7 +53,7 @@ class Watch:
         """Read a proxy's counters; start it again, or give it up, when it has not answered for long."""
         session = live.session
         try:
-            live.counters = await self.sessions.proxies.counters(session.name, session.id)
+            live.note(await self.sessions.proxies.counters(session.name, session.id))
         except Unreachable as error:
             self.sessions.metrics.health.labels("nginx" if error.nginx else "error").inc()
             if error.nginx:
@@ -73,14 +76,21 @@ class Watch:
     def idle(self, live: Live) -> bool:
         if live.counters is None:
             return False
-        return self.sessions.now() - live.counters.last_activity >= self.sessions.settings.idle_seconds
+        last = max(live.counters.last_activity, live.asked)
+        return self.sessions.now() - last >= self.sessions.settings.idle_seconds
+
+    async def spare(self) -> None:
+        """One more session ahead of time, unless somebody waits for one."""
+        if not self.sessions.stock.making:
+            await self.sessions.stock.spare()
 
     async def stats(self) -> None:
+        engine = self.sessions.engine
         while True:
             some = list(self.sessions.live.values())
             for live in some:
                 try:
-                    live.usage = await self.sessions.engine.usage(live.session.name)
+                    live.usage = await engine.usage(engine.stack.container(live.session.name))
                 except EngineError:
                     live.usage = None
                 await asyncio.sleep(STATS_SECONDS / len(some))
@@ -88,12 +98,15 @@ class Watch:
                 await asyncio.sleep(1)
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    """For ever; what goes wrong in one round is logged, and the next one comes."""
+async def every(seconds: float, work: Callable[[], Awaitable[None]], after_trouble: float | None = None) -> None:
+    """For ever; what goes wrong in one round is logged, and the next one comes, if need be later."""
+    pause = seconds
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(pause)
+        pause = after_trouble or seconds
         try:
             await work()
+            pause = seconds
         except EngineError as error:
             log.warning("a round ended early", extra={"fields": {"round": work.__name__, "why": str(error)}})
         except Exception as error:
