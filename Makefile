@@ -26,7 +26,7 @@ check: setup  ## Style, types, layers, shell
 	$(BIN)/mypy
 	$(BIN)/shellcheck scripts/*.sh .ci/run
 
-test-pure: setup  ## The tests that need no host: under 20 s
+test-pure: setup  ## The tests that need no host (minutes)
 	$(PYTEST) -n 2 $(PURE)
 
 test-ui:  ## The chat page and the portal: types, units, and a browser that walks through them
