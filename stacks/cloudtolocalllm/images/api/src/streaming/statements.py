@@ -26,7 +26,7 @@ FOLLOW = sa.text("""
             CAST(:ended AS timestamptz[]), CAST(:reason AS text[])
         ) AS given (id, name, started, active, desktop, counted_in, counted_out, ended, reason)
     ), there AS (
-        SELECT given.*, known.ended_at IS NULL AS was_live,
+        SELECT given.*, known.started_at, known.ended_at IS NULL AS was_live,
             -- a proxy that was started again counts from nothing
             CASE WHEN given.counted_in >= known.counted_in THEN given.counted_in - known.counted_in
                 ELSE COALESCE(given.counted_in, 0) END AS more_in,
@@ -68,7 +68,7 @@ FOLLOW = sa.text("""
         RETURNING id, bytes_in, bytes_out, ended_at, reason, started_at
     )
     SELECT false AS new, more_in, more_out, was_live AND ended IS NOT NULL AS over, reason,
-        EXTRACT(epoch FROM ended - started) AS seconds FROM there
+        EXTRACT(epoch FROM ended - started_at) AS seconds FROM there
     UNION ALL
     SELECT true, bytes_in, bytes_out, ended_at IS NOT NULL, reason, EXTRACT(epoch FROM ended_at - started_at) FROM new
 """)
