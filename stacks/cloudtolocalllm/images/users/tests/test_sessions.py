@@ -338,7 +338,7 @@ def test_prometheus_is_told_of_each_proxy(site: Site) -> None:
         'users_proxy_latency_seconds{proxy="ada",quantile="0.95"} 0.002',
         'users_proxy_out_bytes_total{proxy="ada"} 2000.0', 'users_proxy_clients{proxy="ada"} 2.0', "users_sessions 1.0",
         'users_health_checks_total{result="ok"}', "users_start_seconds_count 1.0",
-        'users_docker_seconds_count{call="rename"} 1.0',
+        'users_docker_seconds_count{call="start"} 1.0', 'users_docker_seconds_count{call="rename"} 1.0',
     }  # fmt: skip
 
     def text() -> str:

@@ -108,12 +108,12 @@ class Sessions:
         while self.stock.spares:
             session = self.stock.spares.pop(0)
             async with self.stock.in_hand(session, name):
-                if await self.stock.give(session, name):
+                if await self.stock.give(session, name, waited=True):
                     return await self._begun(session, name)
         session = new_id()
         async with self.stock.in_hand(session, name):
             await self.stock.make(session)
-            if not await self.stock.give(session, name):
+            if not await self.stock.give(session, name, waited=False):
                 raise EngineError(503, "its container is gone")
             return await self._begun(session, name)
 

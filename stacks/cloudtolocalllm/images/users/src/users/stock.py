@@ -93,11 +93,15 @@ class Stock:
         finally:
             self._making -= 1
 
-    async def give(self, session: str, name: str) -> bool:
-        """The container gets its user's name, by which nginx finds it. False if somebody has removed it."""
+    async def give(self, session: str, name: str, *, waited: bool) -> bool:
+        """The container gets its user's name, by which nginx finds it. False if somebody has removed it.
+
+        One that has `waited` is started, should it have stopped since.
+        """
         spare, container = self.engine.stack.spare(session), self.engine.stack.container(name)
         try:
-            await self.engine.start(spare)  # it may have stopped since
+            if waited:
+                await self.engine.start(spare)
             try:
                 await self.engine.rename(spare, container)
             except EngineError as error:
