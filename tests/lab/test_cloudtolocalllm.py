@@ -137,7 +137,7 @@ def test_two_people_do_not_reach_each_other(cloud: Cloud) -> None:
         f" cloudtolocalllm-user-{mine['sessionId']}"
     ).split()
     door = nginx[nginx.index("cloudtolocalllm-nginx-1") + 1].split("/")[0]
-    assert "403" in cloud.within(containers[0], ask, f"http://{door}:8081/{mine['name']}/health")[1]
+    assert "403" in cloud.within(containers[0], ask, f"http://{door}:8081/{mine['name']}/session")[1]
     # Tokens are good at the one session only; ids are nobody else's.
     assert cloud.ask("GET", host_of(mine), "/api/tags", token=theirs["token"]).status in {401, 403}
     for method, path in (("DELETE", ""), ("POST", "/token")):

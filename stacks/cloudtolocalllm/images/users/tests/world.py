@@ -32,7 +32,7 @@ http {
     server {
         listen 8081;
         resolver 127.0.0.11 valid=1s ipv6=off;
-        location ~ ^/([a-z0-9-]+)/(health|session)$ { proxy_pass http://STACK-proxy-$1:3001/$2; }
+        location ~ ^/([a-z0-9-]+)/session$ { proxy_pass http://STACK-proxy-$1:3001/session; }
     }
 }
 """
